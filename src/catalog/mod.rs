@@ -1,0 +1,2 @@
+//! The catalogue of tools.
+pub mod manifest;

@@ -1,0 +1,57 @@
+//! The command line: one file per command, each of which parses, calls and prints.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the
+//! operation failed, 2 wrong usage.
+
+mod context;
+mod failure;
+mod host;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use context::Context;
+pub use failure::Failure;
+
+/// What a command's `run` gives back.
+pub type Outcome = Result<ExitCode, Failure>;
+
+#[derive(Parser)]
+#[command(
+    name = "aienv",
+    version,
+    about,
+    max_term_width = 100,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: context::GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
+    Host(host::Args),
+}
+
+/// Parses the arguments of the process and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too, with exit code 0.
+            let code = error.exit_code();
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(code).unwrap_or(2));
+        }
+    };
+    let result = Context::new(cli.global).and_then(|context| match cli.command {
+        Command::Host(args) => host::run(args, &context),
+    });
+    result.unwrap_or_else(|failure| failure.report())
+}

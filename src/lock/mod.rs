@@ -1,0 +1,118 @@
+//! The lock: a plan on disk, as a PEP 751 `pylock.toml` with a `[tool.aienv]` table.
+//!
+//! [`Lock`] is what every later room works from; two machines with the same lock get the same
+//! bytes. Its digest names the prefix.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Accelerator, PackageName, Sha256, Target, Version};
+
+/// Everything that is to be installed for one tool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lock {
+    /// The tool's name and version.
+    pub tool: String,
+    /// Version of the tool.
+    pub version: Version,
+    /// The machine kind it was made for.
+    pub target: Target,
+    /// The accelerator build.
+    pub accelerator: Accelerator,
+    /// The interpreter.
+    pub python: LockedPython,
+    /// Packages, sorted by name.
+    pub packages: Vec<LockedPackage>,
+    /// The source tree, for tools that are one.
+    pub tree: Option<LockedTree>,
+}
+
+/// The interpreter a lock was made for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum LockedPython {
+    /// A standalone CPython that aienv downloads and keeps in the store.
+    Managed {
+        /// Full version, `3.12.13`.
+        version: Version,
+        /// Release of the standalone builds, `20261009`.
+        build: String,
+        /// File name of the archive.
+        file: String,
+        /// Where it is, without credentials.
+        url: String,
+        /// Digest of the archive.
+        sha256: Sha256,
+    },
+    /// An interpreter of the machine.
+    System {
+        /// Full version.
+        version: Version,
+        /// The executable, links resolved.
+        path: PathBuf,
+        /// Digest of the executable when the lock was made; a change is noticed at launch.
+        sha256: Sha256,
+    },
+}
+
+impl LockedPython {
+    /// The full version.
+    pub fn version(&self) -> &Version {
+        match self {
+            Self::Managed { version, .. } | Self::System { version, .. } => version,
+        }
+    }
+}
+
+/// One package.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockedPackage {
+    /// Normalised name.
+    pub name: PackageName,
+    /// Version, local segment included.
+    pub version: Version,
+    /// What is downloaded.
+    pub artifact: Artifact,
+    /// Asked for by URL rather than from an index (PEP 610 records it in `direct_url.json`).
+    pub direct: bool,
+    /// Names of the packages of this lock it depends on.
+    pub dependencies: Vec<PackageName>,
+}
+
+/// A downloadable file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Wheel or source distribution.
+    pub kind: ArtifactKind,
+    /// File name, which carries name, version and tags.
+    pub file_name: String,
+    /// Where it is, without credentials.
+    pub url: String,
+    /// Size in bytes if the index tells.
+    pub size: Option<u64>,
+    /// Digest.
+    pub sha256: Sha256,
+}
+
+/// Kinds of artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArtifactKind {
+    /// A wheel (PEP 427).
+    Wheel,
+    /// A source distribution (PEP 625), built before it is installed.
+    Sdist,
+}
+
+/// A source tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedTree {
+    /// `owner/name`.
+    pub repository: String,
+    /// Full commit id.
+    pub commit: String,
+    /// Where the archive is.
+    pub url: String,
+    /// Content hash of the tree.
+    pub tree_hash: Sha256,
+}

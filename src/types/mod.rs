@@ -1,0 +1,18 @@
+//! Small values shared by every room: names, versions, digests, targets, accelerators.
+
+mod accelerator;
+mod digest;
+mod python;
+mod size;
+mod target;
+
+pub use accelerator::Accelerator;
+pub use digest::{ParseDigestError, Sha256, Sha256Hasher};
+pub use pep440_rs::{Version, VersionSpecifiers};
+pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
+pub use python::PythonVersion;
+pub use size::human_bytes;
+pub use target::{Arch, Libc, Os, Target};
+
+/// A PEP 508 requirement as aienv uses it everywhere.
+pub type Requirement = pep508_rs::Requirement<pep508_rs::VerbatimUrl>;
