@@ -97,3 +97,13 @@ pub enum IndexError {
         index: String,
     },
 }
+
+impl IndexError {
+    /// c
+    pub fn concerns_one_file(&self) -> bool { false }
+    /// u
+    pub fn is_unreachable(&self) -> bool { false }
+}
+impl crate::error::UserError for IndexError { fn code(&self) -> &'static str { "x" } }
+impl DistFile { /// f
+pub fn from_url(_u: &str) -> Result<(Version, Self), IndexError> { unreachable!() } }

@@ -3,11 +3,15 @@
 //! [`Lock`] is what every later room works from; two machines with the same lock get the same
 //! bytes. Its digest names the prefix.
 
-use std::path::PathBuf;
+mod pylock;
+
+use std::{io::Write as _, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Accelerator, PackageName, Sha256, Target, Version};
+pub use pylock::LockError;
+
+use crate::types::{Accelerator, PackageName, Sha256, Sha256Hasher, Target, Version};
 
 /// Everything that is to be installed for one tool.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,4 +119,44 @@ pub struct LockedTree {
     pub url: String,
     /// Content hash of the tree.
     pub tree_hash: Sha256,
+}
+
+impl Lock {
+    /// What the lock comes to, whatever the URLs: interpreter, files and tree by their digests.
+    ///
+    /// Two locks with the same digest build the same prefix, so it names the prefix.
+    pub fn digest(&self) -> Sha256 {
+        let mut hasher = Sha256Hasher::default();
+        let mut line = |key: &str, values: &[&dyn std::fmt::Display]| {
+            // Writing to a hasher cannot fail.
+            let _ = write!(hasher, "{key}");
+            for value in values {
+                let _ = write!(hasher, "\0{value}");
+            }
+            let _ = writeln!(hasher);
+        };
+        line("prefix", &[&1]);
+        match &self.python {
+            LockedPython::Managed { version, sha256, .. } => {
+                line("python", &[&"managed", version, sha256]);
+            }
+            LockedPython::System { version, path, sha256 } => {
+                line("python", &[&"system", version, &path.display(), sha256]);
+            }
+        }
+        for package in &self.packages {
+            let artifact = &package.artifact;
+            let url = if package.direct { artifact.url.as_str() } else { "" };
+            line("package", &[&artifact.file_name, &artifact.sha256, &url]);
+        }
+        if let Some(tree) = &self.tree {
+            line("tree", &[&tree.tree_hash]);
+        }
+        hasher.finish()
+    }
+
+    /// The name of the prefix: the first 128 bits of the digest.
+    pub fn prefix_name(&self) -> String {
+        self.digest().to_string()[..32].to_owned()
+    }
 }

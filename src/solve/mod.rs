@@ -1,1 +1,133 @@
-//! Room under construction.
+//! Host + manifest + index + compat facts → a [`Plan`], or an explanation why there is none.
+//!
+//! Accelerator, Python, tool version and packages are one question. The accelerator builds a host
+//! can run are tried best first ([`accelerators`]); within one build, interpreter, tool and
+//! packages are resolved together by PubGrub ([`provider`]): the interpreter is a participant like
+//! any package, so a wheel that exists for Python 3.11 and 3.12 only *depends on* one of these, a
+//! marker such as `python_version < "3.12"` is a conditional dependency, and a conflict's
+//! derivation names them. The room is pure but for the questions it asks of the
+//! [`PackageIndex`](crate::index::PackageIndex).
+
+pub mod accelerators;
+mod candidates;
+mod crawl;
+mod environment;
+mod expand;
+mod explain;
+mod package;
+mod plan;
+mod problem;
+mod provider;
+mod range;
+mod request;
+mod resolve;
+
+pub use accelerators::{AcceleratorRequest, kind_of};
+pub use environment::marker_environment;
+pub use explain::Explanation;
+pub use plan::{Choice, Plan, Requested};
+pub use problem::{Problem, PythonCandidate};
+pub use range::{VersionSet, to_set};
+pub use request::{Request, TreeRequirements, plan};
+pub use resolve::{Resolution, ResolveError, resolve};
+
+use crate::{error::UserError, index::IndexError};
+
+/// No plan.
+#[derive(Debug, thiserror::Error)]
+pub enum SolveError {
+    /// A string of the manifest or the command line is not a requirement.
+    #[error("`{text}` in {place} is not a requirement")]
+    BadRequirement {
+        /// The text.
+        text: String,
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<pep508_rs::Pep508Error>,
+    },
+    /// A direct URL that cannot be used.
+    #[error("`{requirement}` cannot be used: {why}")]
+    BadUrl {
+        /// The requirement.
+        requirement: String,
+        /// Why.
+        why: String,
+    },
+    /// No interpreter fits.
+    #[error("no Python for {tool}: it needs {needs}, and there is {have}")]
+    NoPython {
+        /// The tool.
+        tool: String,
+        /// What it needs.
+        needs: String,
+        /// What there is.
+        have: String,
+    },
+    /// No accelerator build fits.
+    #[error("{tool} has no build for this machine{}", reasons(.rejected))]
+    NoAccelerator {
+        /// The tool.
+        tool: String,
+        /// Why each is out.
+        rejected: Vec<String>,
+    },
+    /// The requirements contradict each other or the machine.
+    #[error("no set of packages works for {tool}\n{explanation}")]
+    NoSolution {
+        /// The tool.
+        tool: String,
+        /// Why.
+        explanation: Box<Explanation>,
+    },
+    /// A file of the plan has no digest, so it could not be verified.
+    #[error("the index gives no sha256 for `{file}`")]
+    NoDigest {
+        /// The file.
+        file: String,
+    },
+    /// The index could not be asked.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+fn reasons(rejected: &[String]) -> String {
+    rejected.iter().map(|reason| format!("\n  {reason}")).collect()
+}
+
+impl UserError for SolveError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequirement { .. } => "solve.bad-requirement",
+            Self::BadUrl { .. } => "solve.bad-url",
+            Self::NoPython { .. } => "solve.no-python",
+            Self::NoAccelerator { .. } => "solve.no-accelerator",
+            Self::NoSolution { .. } => "solve.no-solution",
+            Self::NoDigest { .. } => "solve.no-digest",
+            Self::Index(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoPython { .. } => Some(
+                "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
+            ),
+            Self::NoAccelerator { .. } => Some(
+                "`aienv host` shows what was found; `--accel cpu` plans without a GPU where the tool can".to_owned(),
+            ),
+            Self::NoSolution { explanation, .. } => explanation.way_out.clone(),
+            Self::NoDigest { .. } => {
+                Some("aienv uses no file it cannot verify; use an index that states hashes".to_owned())
+            }
+            Self::BadRequirement { .. } => Some("write it like `name[extra]>=1.0; python_version < \"3.13\"`".to_owned()),
+            Self::BadUrl { .. } => None,
+            Self::Index(error) => error.hint(),
+        }
+    }
+
+    fn is_usage(&self) -> bool {
+        matches!(self, Self::BadRequirement { .. } | Self::BadUrl { .. })
+    }
+}

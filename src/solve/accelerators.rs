@@ -1,0 +1,339 @@
+//! Which accelerator builds a host can run, best first, and why the others are out.
+//!
+//! Three things must hold for a CUDA build: the driver is new enough for its toolkit, the build
+//! has machine code for the GPU (choosing by driver alone installs a torch that cannot compute),
+//! and the manifest accepts it. Builds the driver supports natively come before those it runs
+//! through minor-version compatibility, newer ones before older ones, an accelerator before the
+//! processor. The build of the default index stands last of its kind: it is what is left when the
+//! torch indexes cannot be reached.
+
+use super::range::{VersionSet, to_set};
+use crate::{
+    catalog::manifest::{AcceleratorKind, Manifest},
+    compat::torch::{Capability, CudaBuild, TorchFacts, TorchRelease},
+    host::{Gpu, GpuVendor, Host},
+    index::IndexId,
+    types::{Accelerator, Arch, Os, Version},
+};
+
+/// What the user asked for with `--accel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceleratorRequest {
+    /// Exactly this build: `cu128`.
+    Build(Accelerator),
+    /// Any build of this kind: `cuda`.
+    Kind(AcceleratorKind),
+}
+
+impl std::str::FromStr for AcceleratorRequest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "cuda" => Self::Kind(AcceleratorKind::Cuda),
+            "rocm" => Self::Kind(AcceleratorKind::Rocm),
+            other => Self::Build(other.parse::<Accelerator>().map_err(|error| {
+                format!("{error}, or `cuda` or `rocm` for the best build of that kind")
+            })?),
+        })
+    }
+}
+
+/// One build to try.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceleratorOption {
+    /// The build.
+    pub accelerator: Accelerator,
+    /// Its kind in the manifest.
+    pub kind: AcceleratorKind,
+    /// The torch index it comes from; `None` is the default index.
+    pub torch_index: Option<IndexId>,
+    /// Releases of torch that must not be chosen with this build, and why.
+    pub excluded_torch: Vec<(VersionSet, String)>,
+    /// Why this build, in words that finish "`cu128` because …".
+    pub why: String,
+}
+
+/// The builds to try in order, and what was ruled out beforehand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AcceleratorChoices {
+    /// Best first.
+    pub options: Vec<AcceleratorOption>,
+    /// Sentences: what is out, and why.
+    pub rejected: Vec<String>,
+}
+
+/// The kind an accelerator build belongs to.
+pub fn kind_of(accelerator: Accelerator) -> AcceleratorKind {
+    match accelerator {
+        Accelerator::Cpu => AcceleratorKind::Cpu,
+        Accelerator::Cuda(..) => AcceleratorKind::Cuda,
+        Accelerator::Rocm(..) => AcceleratorKind::Rocm,
+        Accelerator::Xpu => AcceleratorKind::Xpu,
+        Accelerator::Mps => AcceleratorKind::Mps,
+    }
+}
+
+/// The builds of `manifest` that `host` can run.
+pub fn choices(
+    host: &Host,
+    manifest: &Manifest,
+    request: Option<AcceleratorRequest>,
+    facts: &TorchFacts,
+) -> AcceleratorChoices {
+    let mut choices = AcceleratorChoices::default();
+    for kind in manifest.accelerators.keys() {
+        match kind {
+            AcceleratorKind::Cuda => cuda(host, manifest, facts, &mut choices),
+            AcceleratorKind::Rocm => rocm(host, manifest, facts, &mut choices),
+            AcceleratorKind::Xpu => xpu(host, &mut choices),
+            AcceleratorKind::Mps => mps(host, &mut choices),
+            AcceleratorKind::Cpu => cpu(host, &mut choices),
+        }
+    }
+    // Stable: within a kind the order above stays.
+    choices.options.sort_by_key(|option| option.kind == AcceleratorKind::Cpu);
+    if let Some(request) = request {
+        let asked = |option: &AcceleratorOption| match request {
+            AcceleratorRequest::Build(build) => option.accelerator == build,
+            AcceleratorRequest::Kind(kind) => option.kind == kind,
+        };
+        choices.options.retain(asked);
+        for option in &mut choices.options {
+            option.why = "you asked for it".to_owned();
+        }
+    }
+    choices
+}
+
+fn gpus(host: &Host, vendor: GpuVendor) -> impl Iterator<Item = &Gpu> {
+    host.gpus.iter().filter(move |gpu| gpu.vendor == vendor)
+}
+
+/// Where the torch wheel indexes have CPU builds that differ from the default index.
+fn has_torch_cpu_index(host: &Host) -> bool {
+    host.os.family == Os::Linux
+}
+
+fn cpu(host: &Host, choices: &mut AcceleratorChoices) {
+    let why = if host.gpus.is_empty() {
+        "no GPU was found"
+    } else {
+        "no GPU of this machine fits a build of this tool"
+    };
+    let option = |torch_index: Option<IndexId>, why: String| AcceleratorOption {
+        accelerator: Accelerator::Cpu,
+        kind: AcceleratorKind::Cpu,
+        torch_index,
+        excluded_torch: Vec::new(),
+        why,
+    };
+    if has_torch_cpu_index(host) {
+        choices.options.push(option(Some(IndexId::Torch(Accelerator::Cpu)), why.to_owned()));
+    }
+    choices.options.push(option(None, why.to_owned()));
+}
+
+fn mps(host: &Host, choices: &mut AcceleratorChoices) {
+    if host.os.family != Os::Macos || host.cpu.arch != Arch::Aarch64 {
+        return;
+    }
+    choices.options.push(AcceleratorOption {
+        accelerator: Accelerator::Mps,
+        kind: AcceleratorKind::Mps,
+        torch_index: None,
+        excluded_torch: Vec::new(),
+        why: "this is a Mac with Apple silicon".to_owned(),
+    });
+}
+
+fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
+    let Some(gpu) = gpus(host, GpuVendor::Intel).find(|gpu| !gpu.integrated) else { return };
+    choices.options.push(AcceleratorOption {
+        accelerator: Accelerator::Xpu,
+        kind: AcceleratorKind::Xpu,
+        torch_index: Some(IndexId::Torch(Accelerator::Xpu)),
+        excluded_torch: Vec::new(),
+        why: format!("the GPU is an {}", gpu.name),
+    });
+}
+
+fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
+    let Some(gpu) = gpus(host, GpuVendor::Amd).min_by_key(|gpu| gpu.integrated) else { return };
+    let Some(gfx) = &gpu.gfx else {
+        choices.rejected.push(format!("ROCm: the instruction set of the {} is not known", gpu.name));
+        return;
+    };
+    if host.os.family != Os::Linux {
+        choices.rejected.push("ROCm: the torch indexes have ROCm builds for Linux only".to_owned());
+        return;
+    }
+    let needs = &manifest.accelerators[&AcceleratorKind::Rocm];
+    let mut any = false;
+    for build in facts.rocm.iter().filter(|build| build.gfx.contains(gfx)) {
+        if !accepts(&needs.version, build.build) {
+            continue;
+        }
+        any = true;
+        let excluded_torch = facts
+            .torch
+            .iter()
+            .filter(|release| !release.rocm.contains(&build.build))
+            .map(|release| {
+                let why = format!("torch {} has no {} build", release.release, build.build);
+                (series(release), why)
+            })
+            .collect();
+        choices.options.push(AcceleratorOption {
+            accelerator: build.build,
+            kind: AcceleratorKind::Rocm,
+            torch_index: Some(IndexId::Torch(build.build)),
+            excluded_torch,
+            why: format!("the GPU is a {} ({gfx})", gpu.name),
+        });
+    }
+    if !any {
+        choices.rejected.push(format!("ROCm: no build has kernels for {gfx} ({})", gpu.name));
+    }
+}
+
+fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
+    let best = gpus(host, GpuVendor::Nvidia).max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
+    let Some(gpu) = best else { return };
+    let Some(driver) = host.nvidia.as_ref().and_then(|nvidia| nvidia.version.as_ref()) else {
+        choices.rejected.push(format!("CUDA: the {} has no working NVIDIA driver", gpu.name));
+        return;
+    };
+    let Some(capability) = gpu.compute_capability.map(|(major, minor)| Capability(major, minor)) else {
+        choices.rejected.push(format!("CUDA: the compute capability of the {} is not known", gpu.name));
+        return;
+    };
+    let needs = &manifest.accelerators[&AcceleratorKind::Cuda];
+    if let Some(least) = needs.min_compute_capability.as_ref().and_then(|text| text.parse::<Capability>().ok())
+        && capability < least
+    {
+        choices.rejected.push(format!(
+            "CUDA: {} needs compute capability {least}, the {} has {capability}",
+            manifest.title, gpu.name
+        ));
+        return;
+    }
+    let os = host.os.family;
+    let acceptable: Vec<&CudaBuild> =
+        facts.cuda.iter().filter(|build| accepts(&needs.version, build.build)).collect();
+    let (runs, too_new): (Vec<_>, Vec<_>) =
+        acceptable.into_iter().partition(|build| build.floor(os) <= driver);
+    if let Some(nearest) = too_new.last() {
+        choices.rejected.push(format!(
+            "CUDA: builds from {} on need driver {} or newer, this one is {driver}",
+            nearest.build,
+            nearest.floor(os)
+        ));
+    }
+    let (native, compatible): (Vec<_>, Vec<_>) =
+        runs.iter().copied().partition(|build| os != Os::Linux || build.native_linux <= *driver);
+    for build in native.iter().chain(&compatible) {
+        let excluded_torch = without_code(facts, capability, gpu, |_| build.build);
+        if excluded_torch.len() == facts.torch.len() {
+            continue;
+        }
+        choices.options.push(AcceleratorOption {
+            accelerator: build.build,
+            kind: AcceleratorKind::Cuda,
+            torch_index: Some(IndexId::Torch(build.build)),
+            excluded_torch,
+            why: format!("driver {driver} runs it and it has code for the {} ({capability})", gpu.name),
+        });
+    }
+    // Only on Linux does the default index carry CUDA builds of torch.
+    if let (Os::Linux, Some(newest)) = (os, runs.first()) {
+        let unrunnable = |build: Accelerator| !runs.iter().any(|known| known.build == build);
+        let mut excluded_torch = without_code(facts, capability, gpu, default_build);
+        for release in facts.torch.iter().filter(|release| unrunnable(default_build(release))) {
+            let why = format!(
+                "the default build of torch {} is {}, which driver {driver} does not run",
+                release.release,
+                default_build(release)
+            );
+            excluded_torch.push((series(release), why));
+        }
+        choices.options.push(AcceleratorOption {
+            accelerator: newest.build,
+            kind: AcceleratorKind::Cuda,
+            torch_index: None,
+            excluded_torch,
+            why: format!("driver {driver} runs it"),
+        });
+    }
+}
+
+/// The CUDA build of a release on the default index.
+pub fn default_build(release: &TorchRelease) -> Accelerator {
+    let parts = release.default_cuda.release();
+    let part = |i: usize| parts.get(i).and_then(|p| u16::try_from(*p).ok()).unwrap_or(0);
+    Accelerator::Cuda(part(0), part(1))
+}
+
+fn without_code(
+    facts: &TorchFacts,
+    capability: Capability,
+    gpu: &Gpu,
+    build_of: impl Fn(&TorchRelease) -> Accelerator,
+) -> Vec<(VersionSet, String)> {
+    let mut excluded = Vec::new();
+    for release in &facts.torch {
+        let build = build_of(release);
+        match facts.has_code(release, build, capability) {
+            Some(true) => {}
+            Some(false) => excluded.push((
+                series(release),
+                format!(
+                    "torch {} built for {build} has no code for the {} (compute capability {capability})",
+                    release.release, gpu.name
+                ),
+            )),
+            None => excluded.push((
+                series(release),
+                format!("torch {} has no {build} build", release.release),
+            )),
+        }
+    }
+    excluded
+}
+
+/// All patch releases of a feature release.
+fn series(release: &TorchRelease) -> VersionSet {
+    let parts = release.release.release();
+    let mut next = parts.to_vec();
+    if let Some(last) = next.last_mut() {
+        *last += 1;
+    }
+    let dev = |version: Version| version.with_dev(Some(0));
+    VersionSet::between(dev(release.release.clone()), dev(Version::new(next)))
+}
+
+fn accepts(range: &crate::types::VersionSpecifiers, build: Accelerator) -> bool {
+    match build {
+        Accelerator::Cuda(major, minor) | Accelerator::Rocm(major, minor) => {
+            to_set(range).contains(&Version::new([u64::from(major), u64::from(minor)]))
+        }
+        _ => true,
+    }
+}
+
+/// Default CUDA builds of torch and its companions on Linux, in the form the solver takes.
+pub fn default_cuda(
+    facts: &TorchFacts,
+) -> std::collections::BTreeMap<crate::types::PackageName, Vec<(VersionSet, Version)>> {
+    let mut map: std::collections::BTreeMap<_, Vec<_>> = std::collections::BTreeMap::new();
+    if let Ok(torch) = "torch".parse() {
+        let releases = facts.torch.iter().map(|r| (series(r), r.default_cuda.clone()));
+        map.insert(torch, releases.collect());
+    }
+    for companion in &facts.companion {
+        map.entry(companion.package.clone())
+            .or_default()
+            .push((to_set(&companion.versions), companion.default_cuda.clone()));
+    }
+    map
+}

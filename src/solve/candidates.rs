@@ -1,0 +1,280 @@
+//! The versions of one package as the solver sees them: newest first, each with the candidate
+//! interpreters it can be installed on and the file each of those would get.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use super::{
+    problem::Problem,
+    range::{VersionSet, pinned},
+};
+use crate::{
+    index::{DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases, tags::CompatibleTags},
+    types::{PackageName, PythonVersion, Version},
+};
+
+/// A set of candidate interpreters: bit `i` stands for `Problem::pythons[i]`.
+pub type PythonMask = u64;
+
+/// All versions of one package.
+#[derive(Debug)]
+pub struct Candidates {
+    releases: Arc<Releases>,
+    /// Newest first.
+    list: Vec<Candidate>,
+    /// The package publishes nothing but pre-releases.
+    only_prereleases: bool,
+    /// It comes from the default index rather than the torch index.
+    pub from_default: bool,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    version: Version,
+    prerelease: bool,
+    usable: OnceLock<Usable>,
+}
+
+/// Where a version can be installed.
+#[derive(Debug, Default)]
+pub struct Usable {
+    /// Interpreters it can be installed on.
+    pub mask: PythonMask,
+    /// For each interpreter, the index of the best file among the version's files.
+    best: Vec<Option<usize>>,
+    /// Every file of the version was withdrawn.
+    pub yanked: bool,
+    /// Why the mask is empty.
+    pub why_not: Option<String>,
+}
+
+/// Finds and keeps the candidates of every package asked for.
+pub struct CandidateSource<'a> {
+    problem: &'a Problem,
+    index: &'a dyn PackageIndex,
+    tags: Vec<CompatibleTags>,
+    known: Mutex<HashMap<PackageName, Arc<OnceLock<Result<Arc<Candidates>, IndexError>>>>>,
+}
+
+impl<'a> CandidateSource<'a> {
+    /// Candidates for the interpreters and target of `problem`, from `index`.
+    pub fn new(problem: &'a Problem, index: &'a dyn PackageIndex) -> Self {
+        let tags = problem
+            .pythons
+            .iter()
+            .map(|python| {
+                let short = PythonVersion::of(python.version()).unwrap_or(PythonVersion::new(3, 0));
+                CompatibleTags::new(&problem.target, short, python.freethreaded)
+            })
+            .collect();
+        Self { problem, index, tags, known: Mutex::default() }
+    }
+
+    /// The index a package comes from, first choice.
+    pub fn index_of(&self, package: &PackageName) -> IndexId {
+        match &self.problem.torch_index {
+            Some(index) if self.problem.torch_family.contains(package) => index.clone(),
+            _ => IndexId::Default,
+        }
+    }
+
+    /// All candidates of a package; blocks on the index.
+    pub fn of(&self, package: &PackageName) -> Result<Arc<Candidates>, IndexError> {
+        let slot = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(package.clone()).or_default())
+        };
+        slot.get_or_init(|| self.load(package)).clone()
+    }
+
+    fn load(&self, package: &PackageName) -> Result<Arc<Candidates>, IndexError> {
+        if let Some((version, file)) = self.problem.direct.get(package) {
+            let mut releases = Releases::default();
+            releases.versions.insert(version.clone(), vec![file.clone()]);
+            return Ok(Arc::new(Candidates::new(Arc::new(releases), true)));
+        }
+        let index = self.index_of(package);
+        let (releases, from_default) = match self.index.releases(&index, package) {
+            // Not every member of the family is on every torch index.
+            Err(IndexError::NotFound { .. }) if index != IndexId::Default => {
+                (self.index.releases(&IndexId::Default, package)?, true)
+            }
+            other => (other?, index == IndexId::Default),
+        };
+        Ok(Arc::new(Candidates::new(releases, from_default)))
+    }
+
+    fn usable<'c>(&self, package: &PackageName, of: &'c Candidates, at: usize) -> &'c Usable {
+        let candidate = &of.list[at];
+        candidate.usable.get_or_init(|| {
+            let files = of.releases.versions.get(&candidate.version).map_or(&[][..], Vec::as_slice);
+            self.examine(package, &candidate.version, files)
+        })
+    }
+
+    fn examine(&self, package: &PackageName, version: &Version, files: &[DistFile]) -> Usable {
+        if let Some(exclusions) = self.problem.exclusions.get(package)
+            && let Some((_, why)) = exclusions.iter().find(|(set, _)| set.contains(version))
+        {
+            return Usable { why_not: Some(why.clone()), ..Usable::default() };
+        }
+        let sdist_allowed = self.problem.build.contains(package);
+        let mut usable = Usable { yanked: files.iter().all(|f| f.yanked.is_some()), ..Usable::default() };
+        for (i, (python, tags)) in self.problem.pythons.iter().zip(&self.tags).enumerate() {
+            let accepts = |file: &DistFile| {
+                (usable.yanked || file.yanked.is_none())
+                    && file.requires_python.as_ref().is_none_or(|r| r.contains(python.version()))
+            };
+            let mut best: Option<(u32, Option<u64>, usize)> = None;
+            for (at, file) in files.iter().enumerate().filter(|(_, file)| accepts(file)) {
+                let rank = match &file.kind {
+                    DistKind::Wheel(wheel) => tags.priority(wheel).map(|p| (p + 1, wheel.build_number())),
+                    DistKind::Sdist if sdist_allowed => Some((0, None)),
+                    DistKind::Sdist => None,
+                };
+                if let Some((priority, build)) = rank
+                    && best.is_none_or(|(p, b, _)| (priority, build) > (p, b))
+                {
+                    best = Some((priority, build, at));
+                }
+            }
+            if best.is_some() {
+                usable.mask |= 1 << i;
+            }
+            usable.best.push(best.map(|(_, _, at)| at));
+        }
+        if usable.mask == 0 {
+            usable.why_not = Some(self.why_unusable(files, sdist_allowed));
+        }
+        usable
+    }
+
+    fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> String {
+        let wheels = files.iter().filter(|f| matches!(f.kind, DistKind::Wheel(_))).count();
+        let pythons: Vec<_> = self.problem.pythons.iter().map(|p| p.version().to_string()).collect();
+        let pythons = pythons.join(" or ");
+        let fits_python = files.iter().any(|file| {
+            let pythons = &self.problem.pythons;
+            file.requires_python.as_ref().is_none_or(|r| pythons.iter().any(|p| r.contains(p.version())))
+        });
+        if files.is_empty() {
+            "has no files".to_owned()
+        } else if !fits_python {
+            let requires = files.iter().find_map(|f| f.requires_python.as_ref());
+            format!(
+                "requires Python {} (candidates: {pythons})",
+                requires.map_or_else(String::new, ToString::to_string)
+            )
+        } else if wheels == 0 && !sdist_allowed {
+            "is published as source only, and building it is not allowed".to_owned()
+        } else {
+            format!("has no wheel for {} with Python {pythons}", self.problem.target)
+        }
+    }
+
+    /// The version to try for a package within a set: a preferred one, else the newest, both on
+    /// the interpreters of `wanted` if possible, else on any.
+    pub fn choose(
+        &self,
+        package: &PackageName,
+        of: &Candidates,
+        set: &VersionSet,
+        wanted: PythonMask,
+        prereleases: bool,
+    ) -> Option<Version> {
+        let prereleases = prereleases
+            || of.only_prereleases
+            || self.problem.prereleases.contains(package)
+            || self.problem.direct.contains_key(package);
+        let pin = pinned(set);
+        let admitted = |at: &usize| {
+            let candidate = &of.list[*at];
+            set.contains(&candidate.version)
+                && (prereleases || pin.is_some() || !candidate.prerelease)
+        };
+        let usable = |at: &usize| {
+            let usable = self.usable(package, of, *at);
+            usable.mask != 0 && (!usable.yanked || pin.is_some())
+        };
+        for preferred in self.problem.preferences.get(package).into_iter().flatten() {
+            let found = (0..of.list.len()).find(|at| of.list[*at].version == *preferred);
+            if let Some(at) = found.filter(|at| admitted(at) && usable(at))
+                && self.usable(package, of, at).mask & wanted != 0
+            {
+                return Some(preferred.clone());
+            }
+        }
+        let mut otherwise = None;
+        for at in (0..of.list.len()).filter(admitted) {
+            if !usable(&at) {
+                continue;
+            }
+            if self.usable(package, of, at).mask & wanted != 0 {
+                return Some(of.list[at].version.clone());
+            }
+            otherwise.get_or_insert(at);
+        }
+        otherwise.map(|at| of.list[at].version.clone())
+    }
+
+    /// The file of `version` for interpreter `python`, or for the first interpreter it runs on.
+    pub fn file<'c>(
+        &self,
+        package: &PackageName,
+        of: &'c Candidates,
+        version: &Version,
+        python: usize,
+    ) -> Option<(&'c DistFile, &'c Usable)> {
+        let at = of.position(version)?;
+        let usable = self.usable(package, of, at);
+        let files = of.releases.versions.get(version)?;
+        let best = usable.best.get(python).copied().flatten();
+        let best = best.or_else(|| usable.best.iter().copied().flatten().next())?;
+        Some((&files[best], usable))
+    }
+
+    /// Why none of the versions in `set` can be used: the newest few with their reasons.
+    pub fn why_none(&self, package: &PackageName, of: &Candidates, set: &VersionSet) -> Vec<String> {
+        let mut lines = Vec::new();
+        for at in (0..of.list.len()).filter(|at| set.contains(&of.list[*at].version)).take(3) {
+            let usable = self.usable(package, of, at);
+            let version = &of.list[at].version;
+            if let Some(why) = &usable.why_not {
+                lines.push(format!("{package} {version} {why}"));
+            } else if usable.yanked {
+                lines.push(format!("{package} {version} was withdrawn by its authors"));
+            } else if of.list[at].prerelease {
+                lines.push(format!("{package} {version} is a pre-release"));
+            }
+        }
+        lines
+    }
+}
+
+impl Candidates {
+    fn new(releases: Arc<Releases>, from_default: bool) -> Self {
+        let list: Vec<_> = releases
+            .versions
+            .keys()
+            .rev()
+            .map(|version| Candidate {
+                version: version.clone(),
+                prerelease: version.any_prerelease(),
+                usable: OnceLock::new(),
+            })
+            .collect();
+        let only_prereleases = list.iter().all(|candidate| candidate.prerelease);
+        Self { releases, list, only_prereleases, from_default }
+    }
+
+    /// The newest version of all, usable or not.
+    pub fn newest(&self) -> Option<&Version> {
+        self.list.iter().find(|c| !c.prerelease).or(self.list.first()).map(|c| &c.version)
+    }
+
+    fn position(&self, version: &Version) -> Option<usize> {
+        self.list.binary_search_by(|candidate| version.cmp(&candidate.version)).ok()
+    }
+}

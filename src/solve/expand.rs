@@ -1,0 +1,239 @@
+//! From requirements to dependencies: markers, extras, constraints, overrides, direct URLs.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use pep508_rs::VersionOrUrl;
+
+use super::{
+    candidates::PythonMask,
+    environment::marker_environment,
+    package::{Conditional, Participant},
+    problem::Problem,
+    range::{VersionSet, mentions_prerelease, to_set},
+};
+use crate::types::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement};
+
+/// Dependencies by participant.
+pub type Dependencies = BTreeMap<Participant, VersionSet>;
+
+/// Turns requirements into dependencies of a participant.
+pub struct Expander<'a> {
+    problem: &'a Problem,
+    environments: Vec<MarkerEnvironment>,
+    constraints: HashMap<PackageName, Vec<&'a Requirement>>,
+    overrides: HashMap<PackageName, Vec<&'a Requirement>>,
+    conditionals: Mutex<HashMap<Arc<Conditional>, Dependencies>>,
+    /// Packages for which some requirement named a pre-release.
+    prereleases: Mutex<HashSet<PackageName>>,
+}
+
+/// Which of a package's requirements are meant.
+#[derive(Clone, Copy)]
+pub enum Part<'e> {
+    /// Those that hold without any extra.
+    Base,
+    /// Those that an extra adds.
+    Extra(&'e ExtraName),
+}
+
+impl<'a> Expander<'a> {
+    /// For the interpreters, constraints and overrides of `problem`.
+    pub fn new(problem: &'a Problem) -> Self {
+        let by_name = |requirements: &'a [Requirement]| {
+            let mut map: HashMap<PackageName, Vec<&Requirement>> = HashMap::new();
+            for requirement in requirements {
+                map.entry(requirement.name.clone()).or_default().push(requirement);
+            }
+            map
+        };
+        Self {
+            problem,
+            environments: problem
+                .pythons
+                .iter()
+                .map(|python| marker_environment(&problem.target, python.version()))
+                .collect(),
+            constraints: by_name(&problem.constraints),
+            overrides: by_name(&problem.overrides),
+            conditionals: Mutex::default(),
+            prereleases: Mutex::default(),
+        }
+    }
+
+    /// Every candidate interpreter.
+    pub fn all_pythons(&self) -> PythonMask {
+        match self.environments.len() {
+            64.. => PythonMask::MAX,
+            n => (1 << n) - 1,
+        }
+    }
+
+    /// The set of interpreter versions that a mask stands for.
+    pub fn python_set(&self, mask: PythonMask) -> VersionSet {
+        self.problem
+            .pythons
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| mask & (1 << i) != 0)
+            .fold(VersionSet::empty(), |set, (_, python)| {
+                set.union(&VersionSet::singleton(python.version().clone()))
+            })
+    }
+
+    /// Whether some requirement seen so far accepts pre-releases of `package`.
+    pub fn accepts_prereleases(&self, package: &PackageName) -> bool {
+        self.prereleases.lock().unwrap_or_else(PoisonError::into_inner).contains(package)
+    }
+
+    /// The dependencies a conditional carries when it is active.
+    pub fn conditional(&self, conditional: &Arc<Conditional>) -> Dependencies {
+        let known = self.conditionals.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(conditional).cloned().unwrap_or_default()
+    }
+
+    /// The dependencies that `requirements` state on the interpreters of `mask`.
+    ///
+    /// A requirement whose marker holds on some of those interpreters only becomes a
+    /// [`Participant::Conditional`]. The error is why these requirements cannot be met at all.
+    pub fn expand(
+        &self,
+        requirements: &[Requirement],
+        part: Part<'_>,
+        mask: PythonMask,
+    ) -> Result<Dependencies, String> {
+        let mut dependencies = Dependencies::new();
+        for requirement in requirements {
+            let on = self.holds(&requirement.marker, part) & mask;
+            if on == 0 {
+                continue;
+            }
+            match self.overrides.get(&requirement.name) {
+                None => self.add(&mut dependencies, requirement, &requirement.extras, on, mask)?,
+                Some(overrides) => {
+                    for replacement in overrides {
+                        let on = on & self.holds(&replacement.marker, Part::Base);
+                        let mut extras = requirement.extras.clone();
+                        extras.extend(replacement.extras.iter().cloned());
+                        if on != 0 {
+                            self.add(&mut dependencies, replacement, &extras, on, mask)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(dependencies)
+    }
+
+    fn holds(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
+        if marker.is_true() {
+            // An unconditional requirement belongs to the base alone.
+            return if matches!(part, Part::Base) { self.all_pythons() } else { 0 };
+        }
+        let mut mask = 0;
+        for (i, environment) in self.environments.iter().enumerate() {
+            let base = marker.evaluate(environment, &[]);
+            let holds = match part {
+                Part::Base => base,
+                Part::Extra(extra) => {
+                    !base && marker.evaluate(environment, std::slice::from_ref(extra))
+                }
+            };
+            mask |= PythonMask::from(holds) << i;
+        }
+        mask
+    }
+
+    fn add(
+        &self,
+        dependencies: &mut Dependencies,
+        requirement: &Requirement,
+        extras: &[ExtraName],
+        on: PythonMask,
+        mask: PythonMask,
+    ) -> Result<(), String> {
+        let name = &requirement.name;
+        let mut parts = vec![(self.wanted(requirement)?, on)];
+        for constraint in self.constraints.get(name).into_iter().flatten() {
+            let holds = self.holds(&constraint.marker, Part::Base) & on;
+            if holds != 0 {
+                parts.push((self.wanted(constraint)?, holds));
+            }
+        }
+        for (set, on) in parts {
+            let mut wanted = Dependencies::from([(Participant::Package(name.clone()), set.clone())]);
+            for extra in extras {
+                wanted.insert(Participant::Extra(name.clone(), extra.clone()), set.clone());
+            }
+            if on == mask {
+                merge(dependencies, wanted);
+            } else {
+                let conditional = self.register(name, &set, extras, on, wanted);
+                dependencies.insert(Participant::Conditional(conditional), VersionSet::full());
+            }
+        }
+        Ok(())
+    }
+
+    fn register(
+        &self,
+        name: &PackageName,
+        set: &VersionSet,
+        extras: &[ExtraName],
+        on: PythonMask,
+        mut wanted: Dependencies,
+    ) -> Arc<Conditional> {
+        let extras = match extras {
+            [] => String::new(),
+            some => format!("[{}]", some.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+        };
+        let conditional = Arc::new(Conditional { requirement: format!("{name}{extras} {set}"), on });
+        wanted.insert(Participant::Python, self.python_set(on));
+        let mut known = self.conditionals.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(Arc::clone(&conditional)).or_insert(wanted);
+        conditional
+    }
+
+    /// The versions a requirement admits.
+    fn wanted(&self, requirement: &Requirement) -> Result<VersionSet, String> {
+        match &requirement.version_or_url {
+            None => Ok(VersionSet::full()),
+            Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
+                if mentions_prerelease(specifiers) {
+                    self.prereleases
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(requirement.name.clone());
+                }
+                Ok(to_set(specifiers))
+            }
+            Some(VersionOrUrl::Url(url)) => match self.problem.direct.get(&requirement.name) {
+                Some((version, file)) if same_file(url.as_str(), &file.url) => {
+                    Ok(VersionSet::singleton(version.clone()))
+                }
+                Some(_) => Err(format!("asks for `{}` from another URL than the manifest does", requirement.name)),
+                None => Err(format!(
+                    "asks for `{}` from a URL; the manifest must name that URL itself for aienv to accept it",
+                    requirement.name
+                )),
+            },
+        }
+    }
+}
+
+/// Whether two URLs name one file, fragments (hashes) aside.
+fn same_file(a: &str, b: &str) -> bool {
+    let bare = |url: &str| url.split('#').next().unwrap_or_default().to_owned();
+    bare(a) == bare(b)
+}
+
+/// Adds dependencies, intersecting those on the same participant.
+pub fn merge(into: &mut Dependencies, from: Dependencies) {
+    for (participant, set) in from {
+        into.entry(participant)
+            .and_modify(|known| *known = known.intersection(&set))
+            .or_insert(set);
+    }
+}

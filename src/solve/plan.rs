@@ -1,0 +1,58 @@
+//! The plan: what would be installed, and why.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    lock::Lock,
+    types::{PackageName, Version},
+};
+
+/// The answer of the solver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Everything that is to be installed.
+    pub lock: Lock,
+    /// The decisive choices, each with its reason, in the order they were made.
+    pub choices: Vec<Choice>,
+    /// For each package, what asked for it: `torch >=2.7` by `diffusers`.
+    pub requested: BTreeMap<PackageName, Vec<Requested>>,
+    /// What a person should know about this plan.
+    pub notes: Vec<String>,
+}
+
+/// One decisive choice.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Choice {
+    /// `accelerator`, `python`, the tool's name.
+    pub what: String,
+    /// What was chosen.
+    pub chosen: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A requirement that a package of the plan fulfils.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Requested {
+    /// Who requires it: a package, or the tool's manifest.
+    pub by: String,
+    /// The requirement as stated.
+    pub requirement: String,
+}
+
+impl Plan {
+    /// Bytes to download if nothing is there yet, as far as the index tells sizes.
+    pub fn known_bytes(&self) -> u64 {
+        self.lock.packages.iter().filter_map(|package| package.artifact.size).sum()
+    }
+
+    /// Packages whose size the index does not tell.
+    pub fn unknown_sizes(&self) -> usize {
+        self.lock.packages.iter().filter(|package| package.artifact.size.is_none()).count()
+    }
+
+    /// The version planned for a package.
+    pub fn version_of(&self, name: &PackageName) -> Option<&Version> {
+        self.lock.packages.iter().find(|p| p.name == *name).map(|p| &p.version)
+    }
+}

@@ -1,0 +1,174 @@
+//! One resolution: a [`Problem`] in, versions and files out.
+
+use std::collections::BTreeMap;
+
+use pubgrub::{DependencyProvider, PubGrubError};
+
+use super::{
+    candidates::CandidateSource,
+    crawl::Crawl,
+    expand::{Expander, Part},
+    explain::Explanation,
+    package::Participant,
+    plan::Requested,
+    problem::{Problem, PythonCandidate},
+    provider::{Provider, root_version},
+};
+use crate::{
+    index::{DistFile, IndexError, PackageIndex},
+    types::{ExtraName, PackageName, Requirement, Version},
+};
+
+/// What a [`Problem`] resolves to.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// The interpreter.
+    pub python: PythonCandidate,
+    /// The packages by name.
+    pub packages: BTreeMap<PackageName, ResolvedPackage>,
+    /// Things worth telling.
+    pub notes: Vec<String>,
+}
+
+/// One resolved package.
+#[derive(Clone, Debug)]
+pub struct ResolvedPackage {
+    /// Version.
+    pub version: Version,
+    /// The file that is installed.
+    pub file: DistFile,
+    /// The newest version there is, if this is not it.
+    pub newer: Option<Version>,
+    /// Packages of the resolution that it depends on.
+    pub dependencies: Vec<PackageName>,
+    /// What asked for it.
+    pub requested: Vec<Requested>,
+}
+
+/// Why a resolution has no result.
+#[derive(Debug)]
+pub enum ResolveError {
+    /// The requirements cannot be met together.
+    Unsatisfiable(Box<Explanation>),
+    /// The index could not be asked.
+    Index(IndexError),
+}
+
+/// Resolves a problem. `asker` names who states the requirements of the problem.
+pub fn resolve(problem: &Problem, index: &dyn PackageIndex, asker: &str) -> Result<Resolution, ResolveError> {
+    let source = CandidateSource::new(problem, index);
+    let expander = Expander::new(problem);
+    let provider = Provider::new(problem, index, &source, &expander);
+    // An expander of its own: what the crawl happens to meet must not influence the result.
+    let ahead = Expander::new(problem);
+    let crawl = Crawl::new(index, &source, &ahead);
+    let outcome = crawl.during(&problem.requirements, || {
+        let selected = pubgrub::resolve(&provider, Participant::Root, root_version())?;
+        Ok(selected.into_iter().collect::<BTreeMap<_, _>>())
+    });
+    match outcome {
+        Ok(selected) => extract(problem, index, &source, &expander, &selected, asker),
+        Err(error) => Err(failure(error, &provider)),
+    }
+}
+
+fn failure(error: PubGrubError<Provider<'_>>, provider: &Provider<'_>) -> ResolveError {
+    match error {
+        PubGrubError::NoSolution(tree) => {
+            ResolveError::Unsatisfiable(Box::new(Explanation::from_derivation(&tree, provider)))
+        }
+        PubGrubError::ErrorRetrievingDependencies { source, .. }
+        | PubGrubError::ErrorChoosingVersion { source, .. }
+        | PubGrubError::ErrorInShouldCancel(source) => ResolveError::Index(source),
+    }
+}
+
+type Selected = BTreeMap<<Provider<'static> as DependencyProvider>::P, Version>;
+
+fn extract(
+    problem: &Problem,
+    index: &dyn PackageIndex,
+    source: &CandidateSource<'_>,
+    expander: &Expander<'_>,
+    selected: &Selected,
+    asker: &str,
+) -> Result<Resolution, ResolveError> {
+    let chosen = selected.get(&Participant::Python);
+    let at = problem.pythons.iter().position(|p| Some(p.version()) == chosen).unwrap_or(0);
+    let mut packages = BTreeMap::new();
+    let mut requested: BTreeMap<PackageName, Vec<Requested>> = BTreeMap::new();
+    let mut notes = Vec::new();
+    record(&mut requested, asker, &problem.requirements, expander, &[], at);
+    for (participant, version) in selected {
+        let Participant::Package(name) = participant else { continue };
+        let candidates = source.of(name).map_err(ResolveError::Index)?;
+        let Some((file, _)) = source.file(name, &candidates, version, at) else { continue };
+        let metadata = index.metadata(file).map_err(ResolveError::Index)?;
+        let extras: Vec<ExtraName> = selected
+            .keys()
+            .filter_map(|other| match other {
+                Participant::Extra(of, extra) if of == name => Some(extra.clone()),
+                _ => None,
+            })
+            .collect();
+        for extra in extras.iter().filter(|extra| !metadata.provides_extra.contains(extra)) {
+            notes.push(format!("{name} {version} has no extra named `{extra}`"));
+        }
+        let needs =
+            record(&mut requested, &name.to_string(), &metadata.requires_dist, expander, &extras, at);
+        let dependencies = needs
+            .into_iter()
+            .filter(|other| other != name && selected.contains_key(&Participant::Package(other.clone())))
+            .collect();
+        let newer = candidates.newest().filter(|newest| *newest > version).cloned();
+        packages.insert(
+            name.clone(),
+            ResolvedPackage {
+                version: version.clone(),
+                file: file.clone(),
+                newer,
+                dependencies,
+                requested: Vec::new(),
+            },
+        );
+    }
+    for (name, package) in &mut packages {
+        package.requested = requested.remove(name).unwrap_or_default();
+    }
+    Ok(Resolution { python: problem.pythons[at].clone(), packages, notes })
+}
+
+/// Notes who asks for what on interpreter `at`, and returns the names asked for, sorted.
+fn record(
+    requested: &mut BTreeMap<PackageName, Vec<Requested>>,
+    by: &str,
+    requirements: &[Requirement],
+    expander: &Expander<'_>,
+    extras: &[ExtraName],
+    at: usize,
+) -> Vec<PackageName> {
+    let mut names = std::collections::BTreeSet::new();
+    let parts = std::iter::once(Part::Base).chain(extras.iter().map(Part::Extra));
+    for part in parts {
+        for requirement in requirements {
+            let one = std::slice::from_ref(requirement);
+            let Ok(dependencies) = expander.expand(one, part, 1 << at) else { continue };
+            if dependencies.is_empty() {
+                continue;
+            }
+            names.insert(requirement.name.clone());
+            let stated = Requested { by: by.to_owned(), requirement: without_marker(requirement) };
+            let known = requested.entry(requirement.name.clone()).or_default();
+            if !known.contains(&stated) {
+                known.push(stated);
+            }
+        }
+    }
+    names.into_iter().collect()
+}
+
+fn without_marker(requirement: &Requirement) -> String {
+    let mut bare = requirement.clone();
+    bare.marker = crate::types::MarkerTree::TRUE;
+    bare.to_string()
+}
