@@ -55,8 +55,10 @@ pub enum LockedPython {
         version: Version,
         /// The executable, links resolved.
         path: PathBuf,
-        /// Digest of the executable when the lock was made; a change is noticed at launch.
-        sha256: Sha256,
+        /// Digest of the executable when the lock was made, so that a change is noticed. Absent in
+        /// a lock made for another machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<Sha256>,
     },
 }
 
@@ -141,7 +143,8 @@ impl Lock {
                 line("python", &[&"managed", version, sha256]);
             }
             LockedPython::System { version, path, sha256 } => {
-                line("python", &[&"system", version, &path.display(), sha256]);
+                let digest = sha256.map_or_else(String::new, |digest| digest.to_string());
+                line("python", &[&"system", version, &path.display(), &digest]);
             }
         }
         for package in &self.packages {

@@ -289,7 +289,7 @@ mod tests {
             python: LockedPython::System {
                 version: "3.11.7".parse().unwrap(),
                 path: "/usr/bin/python3.11".into(),
-                sha256: Sha256::of("python"),
+                sha256: Some(Sha256::of("python")),
             },
             packages: vec![
                 package("demo", "demo-1.2-py3-none-any.whl", ArtifactKind::Wheel, false),
