@@ -417,6 +417,11 @@ impl Store {
         })
     }
 
+    /// Where the files of an entry are, or would be.
+    pub fn files_of(&self, kind: Kind, key: &Sha256) -> PathBuf {
+        self.path(kind, key).join(FILES)
+    }
+
     fn folder(&self, kind: Kind) -> PathBuf {
         self.root.join(kind.folder())
     }

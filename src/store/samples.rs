@@ -111,6 +111,11 @@ pub(crate) fn zip_of(entries: &[(&str, &[u8], u32)]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content, mode) in entries {
         let options = SimpleFileOptions::default().unix_permissions(*mode);
+        if mode & 0o170_000 == 0o120_000 {
+            let target = std::str::from_utf8(content).unwrap();
+            writer.add_symlink(*name, target, options).unwrap();
+            continue;
+        }
         writer.start_file(*name, options).unwrap();
         writer.write_all(content).unwrap();
     }
