@@ -1,1 +1,18 @@
-//! Room under construction.
+//! The few things that differ between operating systems: locks, links, permissions, free space.
+//!
+//! Everything above asks here instead of writing `#[cfg]` of its own. Each module is small and
+//! says what happens on Linux, macOS and Windows.
+
+mod disk;
+mod files;
+mod links;
+mod lock_file;
+mod positioned;
+mod staging;
+
+pub use disk::{free_bytes, is_disk_full};
+pub use files::{SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, set_executable};
+pub use links::{LinkMode, Linker, link_program, symlink_file};
+pub use lock_file::LockFile;
+pub use positioned::PositionedFile;
+pub use staging::{Staging, remove_tree};

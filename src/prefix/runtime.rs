@@ -1,0 +1,213 @@
+//! The interpreter below a prefix: a standalone build in the store, or one of the machine.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::interrogate::{InterpreterCache, OLDEST};
+use crate::{
+    error::UserError,
+    lock::LockedPython,
+    store::Store,
+    types::{PythonVersion, Sha256, Version},
+};
+
+/// An interpreter that a prefix can be made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonRuntime {
+    /// The interpreter itself, not a virtual environment's.
+    pub executable: PathBuf,
+    /// Full version.
+    pub version: Version,
+    /// Built without the global interpreter lock.
+    pub freethreaded: bool,
+}
+
+impl PythonRuntime {
+    /// The feature release.
+    pub fn feature_release(&self) -> PythonVersion {
+        PythonVersion::of(&self.version).unwrap_or(PythonVersion::new(0, 0))
+    }
+
+    /// The interpreter a lock names. A managed one must be in the store already; one of the
+    /// machine must be the very executable that was locked.
+    pub fn of_lock(
+        python: &LockedPython,
+        store: &Store,
+        cache: &InterpreterCache,
+    ) -> Result<Self, RuntimeError> {
+        match python {
+            LockedPython::Managed {
+                version, sha256, ..
+            } => Ok(Self {
+                executable: managed_executable(version, sha256, store)?,
+                version: version.clone(),
+                freethreaded: false,
+            }),
+            LockedPython::System { path, .. } => {
+                check_runtime(python, store, cache)?;
+                let facts = cache.interrogate(path)?;
+                Ok(Self {
+                    executable: path.clone(),
+                    version: facts.version,
+                    freethreaded: facts.freethreaded,
+                })
+            }
+        }
+    }
+}
+
+/// An interpreter of the machine as a lock names it: its version and the digest of the executable.
+pub fn lock_system_python(
+    path: &Path,
+    cache: &InterpreterCache,
+) -> Result<LockedPython, RuntimeError> {
+    let facts = cache.interrogate(path)?;
+    Ok(LockedPython::System {
+        version: facts.version,
+        sha256: cache.digest(&facts.executable)?,
+        path: facts.executable,
+    })
+}
+
+/// Whether the interpreter a lock names is still there and still the same. Costs one `stat` and a
+/// small read as long as it is.
+pub fn check_runtime(
+    python: &LockedPython,
+    store: &Store,
+    cache: &InterpreterCache,
+) -> Result<(), RuntimeError> {
+    match python {
+        LockedPython::Managed {
+            version, sha256, ..
+        } => managed_executable(version, sha256, store).map(|_| ()),
+        LockedPython::System { path, sha256, .. } => {
+            if cache.digest(path)? == *sha256 {
+                return Ok(());
+            }
+            Err(RuntimeError::Changed { path: path.clone() })
+        }
+    }
+}
+
+fn managed_executable(
+    version: &Version,
+    sha256: &Sha256,
+    store: &Store,
+) -> Result<PathBuf, RuntimeError> {
+    let root = store.files_of(crate::store::Kind::Python, sha256);
+    let release = PythonVersion::of(version).unwrap_or(PythonVersion::new(0, 0));
+    let executable = if cfg!(windows) {
+        root.join("python.exe")
+    } else {
+        root.join(format!("bin/python{release}"))
+    };
+    if executable.is_file() {
+        return Ok(executable);
+    }
+    Err(RuntimeError::NotInStore {
+        version: version.clone(),
+    })
+}
+
+/// An interpreter cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Not there.
+    #[error("the Python `{}` is not there", path.display())]
+    Gone {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Another file than the one that was locked.
+    #[error("the Python `{}` has changed since the tool was installed", path.display())]
+    Changed {
+        /// The interpreter.
+        path: PathBuf,
+    },
+    /// A managed one that is not in the store.
+    #[error("Python {version}, which aienv keeps itself, is not in the store")]
+    NotInStore {
+        /// Its version.
+        version: Version,
+    },
+    /// Cannot be started or read.
+    #[error("the Python `{}` cannot be started", path.display())]
+    NotRunnable {
+        /// The interpreter.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Starts and fails, or does not answer like a Python.
+    #[error("the Python `{}` does not work; it said: {said}", path.display())]
+    Fails {
+        /// The interpreter.
+        path: PathBuf,
+        /// The last line of what it said.
+        said: String,
+    },
+    /// Does not end.
+    #[error("the Python `{}` did not answer within {seconds} seconds", path.display())]
+    Hangs {
+        /// The interpreter.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// Another implementation.
+    #[error("the Python `{}` is {implementation}, not CPython", path.display())]
+    NotCPython {
+        /// The interpreter.
+        path: PathBuf,
+        /// What it is.
+        implementation: String,
+    },
+    /// 32 bits.
+    #[error("the Python `{}` is a 32-bit program", path.display())]
+    Not64Bit {
+        /// The interpreter.
+        path: PathBuf,
+    },
+    /// Too old.
+    #[error("the Python `{}` is version {version}, older than {OLDEST}", path.display())]
+    TooOld {
+        /// The interpreter.
+        path: PathBuf,
+        /// Its version.
+        version: Version,
+    },
+}
+
+impl UserError for RuntimeError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Gone { .. } => "python.gone",
+            Self::Changed { .. } => "python.changed",
+            Self::NotInStore { .. } => "python.not-in-store",
+            Self::NotRunnable { .. } => "python.not-runnable",
+            Self::Fails { .. } => "python.fails",
+            Self::Hangs { .. } => "python.hangs",
+            Self::NotCPython { .. } => "python.not-cpython",
+            Self::Not64Bit { .. } => "python.not-64-bit",
+            Self::TooOld { .. } => "python.too-old",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            match self {
+                Self::Gone { .. } | Self::Changed { .. } | Self::NotInStore { .. } => {
+                    "run `aienv repair` to make the tool's environment anew"
+                }
+                _ => {
+                    "choose another with `--python`, or let aienv fetch its own with \
+                     `--python-preference managed`"
+                }
+            }
+            .to_owned(),
+        )
+    }
+}
