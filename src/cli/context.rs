@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use super::{Failure, terminal::TerminalProgress};
-use crate::{home::Home, progress::Progress};
+use crate::{
+    home::Home,
+    progress::Progress,
+    settings::{Overrides, PythonPreference, Settings, SettingsError},
+};
 
 /// Options every command takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -14,6 +18,54 @@ pub struct GlobalArgs {
     /// Say more about what is done (twice: everything)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Where things come from.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+}
+
+/// Options that say where things come from; each overrides environment and configuration.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where things come from")]
+pub struct SourceArgs {
+    /// Package index to use
+    #[arg(long, global = true, value_name = "URL")]
+    index_url: Option<String>,
+    /// Further package index, asked before the other one (may be repeated)
+    #[arg(long, global = true, value_name = "URL")]
+    extra_index_url: Vec<String>,
+    /// Base of the torch wheel indexes
+    #[arg(long, global = true, value_name = "URL")]
+    torch_mirror: Option<String>,
+    /// Base of the standalone Python builds
+    #[arg(long, global = true, value_name = "URL")]
+    python_mirror: Option<String>,
+    /// Source archives, with `{repository}` and `{commit}` to fill in
+    #[arg(long, global = true, value_name = "URL")]
+    source_mirror: Option<String>,
+    /// Python that aienv downloads (`managed`) or one of this machine (`system`)
+    #[arg(long, global = true, value_name = "managed|system")]
+    python_preference: Option<PythonPreference>,
+    /// Use only what is already here
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Ask the index again instead of trusting what was kept
+    #[arg(long, global = true, conflicts_with = "offline")]
+    refresh: bool,
+}
+
+impl SourceArgs {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            index_url: self.index_url.clone(),
+            extra_index_urls: self.extra_index_url.clone(),
+            offline: self.offline,
+            refresh: self.refresh,
+            python_preference: self.python_preference,
+            torch_mirror: self.torch_mirror.clone(),
+            python_mirror: self.python_mirror.clone(),
+            source_mirror: self.source_mirror.clone(),
+        }
+    }
 }
 
 /// What every command has at hand.
@@ -34,5 +86,10 @@ impl Context {
             progress: Arc::new(TerminalProgress::new(global.quiet)),
             global,
         })
+    }
+
+    /// Everything the user set: options, environment, files. Reads them anew on each call.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::load(&self.home, &self.global.sources.overrides())
     }
 }
