@@ -214,21 +214,29 @@ pub fn exec(record: &LaunchRecord, user_arguments: &[OsString]) -> Result<ExitCo
         );
     }
     let command = command(record, user_arguments, endpoint.as_ref())?;
-    become_it(command).map_err(|source| StartError::Program {
+    replace(command).map_err(|source| StartError::Program {
         tool: record.tool.clone(),
         path: record.program.clone(),
         source,
     })
 }
 
+/// Becomes a program: replaces this process (Unix), or runs it and ends with its exit code.
+///
+/// # Errors
+/// It could not be started.
 #[cfg(unix)]
-fn become_it(mut command: Command) -> io::Result<ExitCode> {
+pub fn replace(mut command: Command) -> io::Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
     Err(command.exec())
 }
 
+/// Becomes a program: replaces this process (Unix), or runs it and ends with its exit code.
+///
+/// # Errors
+/// It could not be started.
 #[cfg(windows)]
-fn become_it(mut command: Command) -> io::Result<ExitCode> {
+pub fn replace(mut command: Command) -> io::Result<ExitCode> {
     use std::os::windows::io::AsRawHandle as _;
 
     use windows_sys::Win32::{

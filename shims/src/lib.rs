@@ -21,7 +21,7 @@ mod text;
 
 pub use endpoint::{Endpoint, PortBusy, is_free};
 pub use environment::Environment;
-pub use exec::{StartError, command, exec};
+pub use exec::{StartError, command, exec, replace};
 pub use record::{FORMAT, InterpreterCheck, LaunchRecord, RecordError, RecordProblem, Service};
 pub use shim::run_if_shim;
 

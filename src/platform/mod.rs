@@ -1,1 +1,3 @@
-//! Room under construction.
+//! What differs between operating systems, in one small place.
+
+pub mod process;
