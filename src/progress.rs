@@ -20,6 +20,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, text: &str);
     /// A line that stays: a note or a warning a person should see.
     fn note(&self, text: &str);
+    /// Takes the display away, so that results can be printed or a tool can have the terminal.
+    fn clear(&self) {}
 }
 
 /// Progress that nobody looks at.

@@ -4,9 +4,17 @@
 //! operation failed, 2 wrong usage.
 
 mod context;
+mod env;
 mod failure;
 mod host;
+mod logs;
+mod output;
+mod path;
+mod ps;
+mod shell;
+mod stop;
 mod terminal;
+mod which;
 
 use std::process::ExitCode;
 
@@ -37,6 +45,20 @@ struct Cli {
 enum Command {
     /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
     Host(host::Args),
+    /// Start your shell in the environment of a tool
+    Shell(shell::Args),
+    /// Print the environment of a tool in the language of a shell
+    Env(env::Args),
+    /// Print the folder to put on PATH, and how
+    Path(path::Args),
+    /// Show the services that are running
+    Ps(ps::Args),
+    /// Stop services
+    Stop(stop::Args),
+    /// Print what a service has written
+    Logs(logs::Args),
+    /// Show the program, the tool and the prefix behind a command
+    Which(which::Args),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -52,6 +74,13 @@ pub fn main() -> ExitCode {
     };
     let result = Context::new(cli.global).and_then(|context| match cli.command {
         Command::Host(args) => host::run(args, &context),
+        Command::Shell(args) => shell::run(args, &context),
+        Command::Env(args) => env::run(args, &context),
+        Command::Path(args) => path::run(args, &context),
+        Command::Ps(args) => ps::run(args, &context),
+        Command::Stop(args) => stop::run(args, &context),
+        Command::Logs(args) => logs::run(args, &context),
+        Command::Which(args) => which::run(args, &context),
     });
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -8,6 +8,8 @@ mod files;
 mod links;
 mod lock_file;
 mod positioned;
+pub mod process;
+mod sandbox;
 mod staging;
 
 pub use disk::{free_bytes, is_disk_full};
@@ -15,4 +17,5 @@ pub use files::{SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, s
 pub use links::{LinkMode, Linker, link_program, symlink_file};
 pub use lock_file::LockFile;
 pub use positioned::PositionedFile;
+pub use sandbox::without_network;
 pub use staging::{Staging, remove_tree};

@@ -1,0 +1,81 @@
+//! Results on standard output.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use super::Outcome;
+use crate::error::UserError;
+
+/// Standard output could not be written to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the result")]
+pub struct OutputError(#[source] io::Error);
+
+impl UserError for OutputError {
+    fn code(&self) -> &'static str {
+        "output.write"
+    }
+}
+
+/// Prints a value as indented JSON.
+pub fn json(value: &impl Serialize) -> Outcome {
+    finish(
+        serde_json::to_string_pretty(value)
+            .map_err(io::Error::from)
+            .and_then(|text| writeln!(io::stdout(), "{text}")),
+    )
+}
+
+/// What a command ends with after it wrote its result. A reader that has seen enough (`| head`)
+/// is no error.
+pub fn finish(written: io::Result<()>) -> Outcome {
+    match written.and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error).into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Rows as aligned columns, two spaces apart, under headings.
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| console::measure_text_width(cell)).max();
+        widest.unwrap_or(0).max(headings[column].len())
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let heading = headings.iter().map(|&heading| heading.to_owned()).collect();
+    let mut out = String::new();
+    for row in std::iter::once(&heading).chain(rows) {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| {
+                console::pad_str(cell, width, console::Alignment::Left, None).into_owned()
+            })
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [
+            vec!["ü".into(), "1".into()],
+            vec!["long".into(), "2".into()],
+        ];
+        assert_eq!(
+            table(&["A", "PORT"], &rows),
+            "A     PORT\nü     1\nlong  2\n"
+        );
+    }
+}
