@@ -1,9 +1,9 @@
 //! What every command has at hand: the home, the settings, the terminal.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{Failure, terminal::TerminalProgress};
-use crate::{home::Home, progress::Progress};
+use crate::{catalog::Catalog, home::Home, progress::Progress};
 
 /// Options every command takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -34,5 +34,29 @@ impl Context {
             progress: Arc::new(TerminalProgress::new(global.quiet)),
             global,
         })
+    }
+
+    /// The folders of the user's own manifests, later ones winning: `manifests/` of the home, then
+    /// those of `AIENV_MANIFESTS` (separated as in PATH).
+    pub fn manifest_folders(&self) -> Vec<PathBuf> {
+        let more = std::env::var_os("AIENV_MANIFESTS").unwrap_or_default();
+        std::iter::once(self.home.manifests())
+            .chain(std::env::split_paths(&more).filter(|path| !path.as_os_str().is_empty()))
+            .collect()
+    }
+
+    /// The catalogue. What is broken in the user's folders is noted, and left out.
+    pub fn catalog(&self) -> Catalog {
+        let catalog = self.catalog_quietly();
+        for error in catalog.broken() {
+            self.progress
+                .note(&format!("{} {error}", console::style("skipped:").yellow().for_stderr()));
+        }
+        catalog
+    }
+
+    /// The catalogue, without a word about what is broken.
+    pub fn catalog_quietly(&self) -> Catalog {
+        Catalog::open(&self.manifest_folders())
     }
 }

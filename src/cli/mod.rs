@@ -3,9 +3,14 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the
 //! operation failed, 2 wrong usage.
 
+mod catalog;
 mod context;
 mod failure;
 mod host;
+mod info;
+mod list;
+mod output;
+mod search;
 mod terminal;
 
 use std::process::ExitCode;
@@ -37,6 +42,14 @@ struct Cli {
 enum Command {
     /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
     Host(host::Args),
+    /// List the tools that can be installed
+    List(list::Args),
+    /// Find tools by words
+    Search(search::Args),
+    /// Show what a tool is, needs and offers
+    Info(info::Args),
+    /// Check manifests
+    Catalog(catalog::Args),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -52,6 +65,10 @@ pub fn main() -> ExitCode {
     };
     let result = Context::new(cli.global).and_then(|context| match cli.command {
         Command::Host(args) => host::run(args, &context),
+        Command::List(args) => list::run(args, &context),
+        Command::Search(args) => search::run(args, &context),
+        Command::Info(args) => info::run(args, &context),
+        Command::Catalog(args) => catalog::run(args, &context),
     });
     result.unwrap_or_else(|failure| failure.report())
 }
