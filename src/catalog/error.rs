@@ -91,7 +91,9 @@ impl UserError for CatalogError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { nearest, .. } => Some(match nearest.as_slice() {
-                [] => "`aienv list` shows every tool, `aienv search WORDS` looks for one".to_owned(),
+                [] => {
+                    "`aienv list` shows every tool, `aienv search WORDS` looks for one".to_owned()
+                }
                 names => format!(
                     "did you mean `{}`? `aienv list` shows every tool",
                     names.join("` or `")

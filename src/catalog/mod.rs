@@ -100,17 +100,6 @@ impl Loaded {
         };
         Self::from_text(read_text(path)?, &path.display().to_string(), origin)
     }
-
-    /// Reads the text of a manifest that was kept, such as the copy of an installed tool.
-    ///
-    /// # Errors
-    /// [`CatalogError::Invalid`], under the name `file`.
-    pub fn from_kept(text: String, file: &Path) -> Result<Self, CatalogError> {
-        let origin = Origin::File {
-            path: file.to_owned(),
-        };
-        Self::from_text(text, &file.display().to_string(), origin)
-    }
 }
 
 fn read_text(path: &Path) -> Result<String, CatalogError> {
@@ -148,6 +137,7 @@ fn read_text(path: &Path) -> Result<String, CatalogError> {
 pub struct Catalog {
     entries: BTreeMap<String, Loaded>,
     broken: Vec<(PathBuf, CatalogError)>,
+    files: usize,
 }
 
 impl Catalog {
@@ -156,6 +146,7 @@ impl Catalog {
         let mut catalog = Self {
             entries: BTreeMap::new(),
             broken: Vec::new(),
+            files: embedded::MANIFESTS.len(),
         };
         for (name, text) in embedded::MANIFESTS {
             let file = format!("{name}.toml");
@@ -187,6 +178,7 @@ impl Catalog {
                 return;
             }
         };
+        self.files += files.len();
         let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
         for path in files {
             let loaded = match Loaded::from_file(&path) {
@@ -219,6 +211,11 @@ impl Catalog {
     /// Every tool, by name.
     pub fn entries(&self) -> impl Iterator<Item = &Loaded> {
         self.entries.values()
+    }
+
+    /// How many manifests were read, good and broken, overridden ones too.
+    pub fn files(&self) -> usize {
+        self.files
     }
 
     /// Files and folders that could not be used, with why. Empty is the usual.
@@ -261,10 +258,12 @@ impl Catalog {
                 return Loaded::from_file(path);
             }
         }
-        self.get(reference).cloned().ok_or_else(|| CatalogError::Unknown {
-            reference: reference.to_owned(),
-            nearest: self.nearest(&name),
-        })
+        self.get(reference)
+            .cloned()
+            .ok_or_else(|| CatalogError::Unknown {
+                reference: reference.to_owned(),
+                nearest: self.nearest(&name),
+            })
     }
 
     /// At most three names that may have been meant by a folded name, likeliest first.
@@ -318,7 +317,7 @@ pub fn is_path(reference: &str) -> bool {
 ///
 /// # Errors
 /// [`CatalogError::UnreadableFolder`]; a folder that does not exist is empty instead.
-pub fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, CatalogError> {
+fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, CatalogError> {
     let unreadable = |source| CatalogError::UnreadableFolder {
         path: folder.to_owned(),
         source,
@@ -334,7 +333,11 @@ pub fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, CatalogError> {
         let hidden = path
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+        if !hidden
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }

@@ -4,7 +4,7 @@
 //! along [`super::schema`]; the rules between keys in [`super::rules`]. Only a file without any
 //! finding is handed to serde. Values keep their byte ranges, so each finding points at its place.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use toml::{
     Spanned,
@@ -52,8 +52,8 @@ pub fn read(text: &str) -> Result<Manifest, Vec<Finding>> {
     Err(findings)
 }
 
-/// What the TOML parser says, the first of each line: what follows on the same line is mostly the
-/// same mistake once more.
+/// What the TOML parser says, one thing for a line and each thing once: after an unclosed bracket it
+/// says several things of the same place, and the same of every line that follows.
 fn syntax_findings(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = errors
         .iter()
@@ -64,6 +64,8 @@ fn syntax_findings(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
         .collect();
     findings.sort_by_key(|finding| (finding.line, finding.column));
     findings.dedup_by_key(|finding| finding.line);
+    let mut said = BTreeSet::new();
+    findings.retain(|finding| said.insert(finding.message.clone()));
     findings
 }
 
@@ -82,23 +84,28 @@ impl Reader<'_> {
     }
 
     fn table(&mut self, table: &'static Table, value: &DeTable<'_>, span: Range<usize>, at: &str) {
+        // A key that is merely misspelled is not missing too.
+        let mut present: Vec<&str> = Vec::new();
         for (key, value) in value {
             let name: &str = key.get_ref();
             match table.key(name) {
-                Some(known) => self.value(&known.shape, value, &join(at, name)),
-                None => self.report(key.span(), unknown_key(table, name, at)),
+                Some(known) => {
+                    present.push(known.name);
+                    self.value(&known.shape, value, &join(at, name));
+                }
+                None => {
+                    present.extend(nearest(name, table.names()));
+                    self.report(key.span(), unknown_key(table, name, at));
+                }
             }
         }
         for key in table.keys.iter().filter(|key| key.required) {
-            if !value.contains_key(key.name) {
+            if !present.contains(&key.name) {
                 self.report(span.clone(), format!("missing key {}", named(key.name, at)));
             }
         }
         if table.only_one {
-            let present = table
-                .names()
-                .filter(|name| value.contains_key(*name))
-                .count();
+            let present = table.names().filter(|name| present.contains(name)).count();
             if present != 1 {
                 let names: Vec<_> = table.names().map(|name| format!("`{name}`")).collect();
                 self.report(

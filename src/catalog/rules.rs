@@ -11,7 +11,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{read::Reader, text::placeholders};
+use super::{
+    read::Reader,
+    text::{PLACEHOLDERS, SERVICE_PLACEHOLDERS, placeholders},
+};
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -157,7 +160,10 @@ fn services(reader: &mut Reader<'_>, root: &DeTable<'_>) {
             .filter_map(|value| value.get_ref().as_str())
             .flat_map(placeholders)
             .collect();
-        if !used.contains(&"port") {
+        // A misspelled placeholder is reported where it stands.
+        let known =
+            |name: &&str| PLACEHOLDERS.contains(name) || SERVICE_PLACEHOLDERS.contains(name);
+        if !used.contains(&"port") && used.iter().all(known) {
             reader.report(
                 service.span(),
                 format!(
@@ -198,7 +204,9 @@ fn accelerators(reader: &mut Reader<'_>, root: &DeTable<'_>) {
             if let (true, Some((key, _))) = (of_tree, needs.get_key_value(name)) {
                 reader.report(
                     key.span(),
-                    format!("`{name}` means nothing in `accelerators.{kind}` without `source.index`"),
+                    format!(
+                        "`{name}` means nothing in `accelerators.{kind}` without `source.index`"
+                    ),
                 );
             }
         }

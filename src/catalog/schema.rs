@@ -13,19 +13,13 @@ pub(super) enum Shape {
     /// A string of some kind.
     Text(Text),
     /// A whole number in a range, both ends included.
-    Integer {
-        min: i64,
-        max: i64,
-    },
+    Integer { min: i64, max: i64 },
     /// A number greater than zero.
     Number,
     /// `true` or `false`.
     Flag,
     /// An array of at least `min` elements.
-    List {
-        of: &'static Shape,
-        min: usize,
-    },
+    List { of: &'static Shape, min: usize },
     /// A table whose keys are the author's, `label` standing for them in the documentation.
     Map {
         keys: Text,
@@ -265,10 +259,7 @@ static PROGRAM: Table = table(&[
     must("path", text(Text::PathPattern)),
 ]);
 
-static CHECK: Table = one_of(&[
-    may("import", some(&MODULE)),
-    may("run", some(&TEMPLATE)),
-]);
+static CHECK: Table = one_of(&[may("import", some(&MODULE)), may("run", some(&TEMPLATE))]);
 
 impl Table {
     /// The key with exactly this name.

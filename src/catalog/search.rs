@@ -117,8 +117,7 @@ pub fn suggest<'a>(
         .collect();
     known.sort();
     known.dedup();
-    query
-        .iter()
-        .flat_map(|text| split(text))
-        .find_map(|word| super::nearest::nearest(&word, known.iter().map(String::as_str)).map(str::to_owned))
+    query.iter().flat_map(|text| split(text)).find_map(|word| {
+        super::nearest::nearest(&word, known.iter().map(String::as_str)).map(str::to_owned)
+    })
 }

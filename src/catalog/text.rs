@@ -6,7 +6,7 @@
 use std::{path::Component, str::FromStr as _};
 
 use crate::types::{
-    ExtraName, PackageName, PythonVersion, Requirement, Sha256, Version, VersionSpecifiers,
+    ExtraName, PackageName, PythonVersion, Sha256, Version, VersionSpecifiers, parse_requirement,
 };
 
 use super::nearest::nearest;
@@ -112,9 +112,7 @@ impl Text {
             Self::Template => template(text, false),
             Self::ServiceTemplate => template(text, true),
             Self::RelativePath => {
-                unless(text.contains('*'), || {
-                    format!("may not hold `*`: `{text}`")
-                })?;
+                unless(text.contains('*'), || format!("may not hold `*`: `{text}`"))?;
                 relative_path(text)
             }
             Self::PathPattern => path_pattern(text),
@@ -126,7 +124,9 @@ impl Text {
             Self::Gfx => unless(
                 !text.strip_prefix("gfx").is_some_and(|rest| {
                     (3..=4).contains(&rest.len())
-                        && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                        && rest
+                            .bytes()
+                            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
                 }),
                 || format!("is not an AMD target like `gfx1100`: `{text}`"),
             ),
@@ -171,9 +171,10 @@ fn tool_name(text: &str) -> Check {
 
 fn device_name(text: &str) -> Check {
     let stem = text.split('.').next().unwrap_or(text);
-    unless(DEVICE_NAMES.contains(&stem.to_ascii_lowercase().as_str()), || {
-        format!("is a name that Windows keeps for a device: `{text}`")
-    })
+    unless(
+        DEVICE_NAMES.contains(&stem.to_ascii_lowercase().as_str()),
+        || format!("is a name that Windows keeps for a device: `{text}`"),
+    )
 }
 
 fn command_name(text: &str) -> Check {
@@ -212,8 +213,14 @@ fn variable(text: &str) -> Check {
         ("PATH", "name the package of the program in `programs`"),
         ("PYTHONPATH", "name the packages in `packages.requires`"),
         ("PYTHONHOME", "aienv sets it"),
-        ("LD_LIBRARY_PATH", "use `accelerators.<accelerator>.libraries`"),
-        ("DYLD_LIBRARY_PATH", "use `accelerators.<accelerator>.libraries`"),
+        (
+            "LD_LIBRARY_PATH",
+            "use `accelerators.<accelerator>.libraries`",
+        ),
+        (
+            "DYLD_LIBRARY_PATH",
+            "use `accelerators.<accelerator>.libraries`",
+        ),
     ];
     match OWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
         Some((name, instead)) => Err(format!("may not set `{name}`; {instead}")),
@@ -265,9 +272,9 @@ fn choice(what: &str, words: &[&str], text: &str) -> Check {
 }
 
 fn requirement(text: &str) -> Check {
-    Requirement::from_str(text)
+    parse_requirement(text)
         .map(drop)
-        .map_err(|error| format!("is not a PEP 508 requirement: `{text}`: {}", error.message))
+        .map_err(|error| format!("is not a PEP 508 requirement: `{text}`: {}", error.why))
 }
 
 fn specifiers(text: &str) -> Check {
@@ -363,15 +370,15 @@ fn relative_path(text: &str) -> Check {
 fn path_pattern(text: &str) -> Check {
     relative_path(text)?;
     let (folder, file) = text.rsplit_once('/').unwrap_or(("", text));
-    unless(folder.contains('*') || file.matches('*').count() > 1, || {
-        format!("may hold one `*`, in its last component: `{text}`")
-    })
+    unless(
+        folder.contains('*') || file.matches('*').count() > 1,
+        || format!("may hold one `*`, in its last component: `{text}`"),
+    )
 }
 
 fn compute_capability(text: &str) -> Check {
-    let number = |part: &str| {
-        (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
-    };
+    let number =
+        |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     let good = text
         .split_once('.')
         .is_some_and(|(major, minor)| number(major) && number(minor));
@@ -401,11 +408,20 @@ mod tests {
     #[test]
     fn names() {
         accepts(Text::ToolName, &["comfyui", "open-webui", "f5-tts"]);
-        rejects(Text::ToolName, &["", "ComfyUI", "a_b", "-a", "a--b", "nul", "ä"]);
+        rejects(
+            Text::ToolName,
+            &["", "ComfyUI", "a_b", "-a", "a--b", "nul", "ä"],
+        );
         accepts(Text::CommandName, &["f5-tts_infer-cli", "mlx_lm.server"]);
-        rejects(Text::CommandName, &["", ".x", "a/b", "a b", "aienv", "NUL", "con.txt"]);
+        rejects(
+            Text::CommandName,
+            &["", ".x", "a/b", "a b", "aienv", "NUL", "con.txt"],
+        );
         accepts(Text::Variable, &["HF_HOME", "_x"]);
-        rejects(Text::Variable, &["", "1A", "A-B", "A=B", "PATH", "PYTHONPATH"]);
+        rejects(
+            Text::Variable,
+            &["", "1A", "A-B", "A=B", "PATH", "PYTHONPATH"],
+        );
     }
 
     #[test]
@@ -413,16 +429,27 @@ mod tests {
         accepts(Text::RelativePath, &["models", "models/loras", "a b/é"]);
         rejects(
             Text::RelativePath,
-            &["", "/etc", "../x", "a/../b", "a//b", "./a", "a/", "C:/x", "a\\b", "a/*"],
+            &[
+                "", "/etc", "../x", "a/../b", "a//b", "./a", "a/", "C:/x", "a\\b", "a/*",
+            ],
         );
         accepts(Text::PathPattern, &["pkg/bin/ffmpeg-*", "ffmpeg"]);
-        rejects(Text::PathPattern, &["pkg/*/ffmpeg", "a-*-*", "/ffmpeg", "../ffmpeg*"]);
+        rejects(
+            Text::PathPattern,
+            &["pkg/*/ffmpeg", "a-*-*", "/ffmpeg", "../ffmpeg*"],
+        );
     }
 
     #[test]
     fn facts() {
-        accepts(Text::Licence, &["MIT", "Apache-2.0 OR MIT", "(A AND B) OR LicenseRef-X"]);
-        rejects(Text::Licence, &["", "MIT OR", "OR MIT", "BSD 3 clause", "MIT, Apache"]);
+        accepts(
+            Text::Licence,
+            &["MIT", "Apache-2.0 OR MIT", "(A AND B) OR LicenseRef-X"],
+        );
+        rejects(
+            Text::Licence,
+            &["", "MIT OR", "OR MIT", "BSD 3 clause", "MIT, Apache"],
+        );
         accepts(Text::ComputeCapability, &["7.5", "12.0"]);
         rejects(Text::ComputeCapability, &["7", "7.5a", "sm_75", "75", ".5"]);
         accepts(Text::Gfx, &["gfx1100", "gfx90a", "gfx906"]);
@@ -435,7 +462,10 @@ mod tests {
 
     #[test]
     fn templates() {
-        accepts(Text::Template, &["{bin}/x", "{\"a\": 1}", "{}", "x{", "{data}/{models}"]);
+        accepts(
+            Text::Template,
+            &["{bin}/x", "{\"a\": 1}", "{}", "x{", "{data}/{models}"],
+        );
         rejects(Text::Template, &["{port}", "{dta}", "{Python}"]);
         accepts(Text::ServiceTemplate, &["--port={port}", "{host}"]);
         assert_eq!(

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Context, Outcome, output};
 use crate::{
-    catalog::{Catalog, CatalogError, Finding, Loaded, manifests_in},
+    catalog::{CatalogError, Finding, Loaded},
     error::UserError,
 };
 
@@ -54,10 +54,7 @@ struct Problem<'a> {
 fn lint(args: &LintArgs, context: &Context) -> Outcome {
     let (checked, broken) = if args.files.is_empty() {
         let catalog = context.catalog_quietly();
-        let user = count_files(context);
-        let checked = Catalog::embedded().entries().count() + user;
-        let broken: Vec<CatalogError> = catalog.into_broken();
-        (checked, broken)
+        (catalog.files(), catalog.into_broken())
     } else {
         let broken = args
             .files
@@ -79,27 +76,17 @@ fn lint(args: &LintArgs, context: &Context) -> Outcome {
             output::print(&report(error));
         }
     }
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    let checked = format!("{checked} manifest{} checked", s(checked));
     let count: usize = broken.iter().map(count_problems).sum();
-    if count > 0 {
-        let s = |n: usize| if n == 1 { "" } else { "s" };
-        context.progress.note(&format!(
-            "{checked} manifest{} checked, {count} problem{}",
-            s(checked),
-            s(count)
-        ));
-        return Ok(ExitCode::FAILURE);
+    if count == 0 {
+        context.progress.step(&format!("{checked}, no problems"));
+        return Ok(ExitCode::SUCCESS);
     }
-    context.progress.step(&format!("{checked} manifests checked, no problems"));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn count_files(context: &Context) -> usize {
     context
-        .manifest_folders()
-        .iter()
-        .filter_map(|folder| manifests_in(folder).ok())
-        .map(|files| files.len())
-        .sum()
+        .progress
+        .step(&format!("{checked}, {count} problem{}", s(count)));
+    Ok(ExitCode::FAILURE)
 }
 
 fn count_problems(error: &CatalogError) -> usize {

@@ -49,8 +49,12 @@ impl Context {
     pub fn catalog(&self) -> Catalog {
         let catalog = self.catalog_quietly();
         for error in catalog.broken() {
-            self.progress
-                .note(&format!("{} {error}", console::style("skipped:").yellow().for_stderr()));
+            let said = error.to_string();
+            self.progress.note(&format!(
+                "{}: {}; `aienv catalog lint` shows more",
+                console::style("skipped").yellow().for_stderr(),
+                said.lines().next().unwrap_or_default()
+            ));
         }
         catalog
     }

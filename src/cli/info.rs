@@ -31,7 +31,7 @@ struct Info<'a> {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let loaded = context.catalog().resolve(&args.tool)?;
+    let loaded = context.catalog_quietly().resolve(&args.tool)?;
     if args.json {
         output::print_json(&Info {
             manifest: &loaded.manifest,
@@ -87,7 +87,12 @@ fn render(loaded: &Loaded) -> String {
     sheet.lines(
         "Commands",
         manifest.commands.iter().map(|(name, command)| {
-            self::command(name, command, width, default == Some(name) && manifest.commands.len() > 1)
+            self::command(
+                name,
+                command,
+                width,
+                default == Some(name) && manifest.commands.len() > 1,
+            )
         }),
     );
     if !manifest.packages.build.is_empty() {
@@ -123,7 +128,11 @@ fn render(loaded: &Loaded) -> String {
             let _ = writeln!(sheet.0, "  - {note}");
         }
     }
-    let _ = write!(sheet.0, "\nInstall it with `aienv install {}`.\n", reference(loaded));
+    let _ = write!(
+        sheet.0,
+        "\nInstall it with `aienv install {}`.\n",
+        reference(loaded)
+    );
     sheet.0
 }
 
@@ -222,6 +231,9 @@ fn origin(origin: &Origin) -> String {
         Origin::Folder {
             path,
             overrides_embedded: true,
-        } => format!("{}, in place of the one that is part of aienv", path.display()),
+        } => format!(
+            "{}, in place of the one that is part of aienv",
+            path.display()
+        ),
     }
 }

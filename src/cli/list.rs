@@ -89,7 +89,10 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let catalog = context.catalog();
     let rows: Vec<Row<'_>> = catalog
         .entries()
-        .filter(|loaded| args.category.is_none_or(|only| loaded.manifest.category == only))
+        .filter(|loaded| {
+            args.category
+                .is_none_or(|only| loaded.manifest.category == only)
+        })
         .map(Row::of)
         .collect();
     if args.json {
