@@ -3,6 +3,7 @@
 //! ```text
 //! $AIENV_HOME
 //! ├── config.toml                settings of the user, optional
+//! ├── manifests/                 the user's own manifests, one TOML file per tool, optional
 //! ├── bin/                       the shims: the one folder to put on PATH
 //! │   └── .launch/<command>      the launch record a shim reads
 //! ├── tools/<name>/
@@ -64,6 +65,11 @@ impl Home {
     /// `config.toml`.
     pub fn config_file(&self) -> PathBuf {
         self.root.join("config.toml")
+    }
+
+    /// `manifests/`: the user's own manifests.
+    pub fn manifests(&self) -> PathBuf {
+        self.root.join("manifests")
     }
 
     /// `bin/`: the shims.

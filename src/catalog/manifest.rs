@@ -1,6 +1,10 @@
 //! The manifest: what a tool needs and how it is started. `docs/manifest.md` is its reference.
+//!
+//! These are the values other rooms use. How a file becomes one, with every problem found on the
+//! way, is in `read`; the keys are listed a second time in `schema`, because serde can say only
+//! that one key is wrong, not all of them, nor where they belong. A test keeps the two equal.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +46,14 @@ pub struct Manifest {
     /// Programs it expects on PATH, and the package that carries each.
     #[serde(default)]
     pub programs: BTreeMap<String, Program>,
-    /// Environment variables set for every command. Values may use placeholders.
+    /// Environment variables set for every command, whatever the user has set. Values may use
+    /// placeholders.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Environment variables set for every command unless the user has set them already. Values
+    /// may use placeholders.
+    #[serde(default)]
+    pub env_default: BTreeMap<String, String>,
     /// Mutable folders below the tool's data folder that are created on install.
     #[serde(default)]
     pub data: Vec<String>,
@@ -57,6 +66,21 @@ pub struct Manifest {
     /// What a person should know, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+impl Manifest {
+    /// The command that `aienv run <tool>` means: the one marked so, or the only one.
+    pub fn default_command(&self) -> Option<(&str, &Command)> {
+        self.commands
+            .iter()
+            .find(|(_, command)| command.default)
+            .or_else(|| {
+                (self.commands.len() == 1)
+                    .then(|| self.commands.first_key_value())
+                    .flatten()
+            })
+            .map(|(name, command)| (name.as_str(), command))
+    }
 }
 
 /// Kinds of tool.
@@ -81,7 +105,41 @@ pub enum Category {
     Development,
 }
 
-/// Where a tool comes from: exactly one of the three.
+impl Category {
+    /// Every category, in the order they are listed in.
+    pub const ALL: [Self; 8] = [
+        Self::Image,
+        Self::LlmServing,
+        Self::Chat,
+        Self::Audio,
+        Self::Vision,
+        Self::Training,
+        Self::Library,
+        Self::Development,
+    ];
+
+    /// As a manifest spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::LlmServing => "llm-serving",
+            Self::Chat => "chat",
+            Self::Audio => "audio",
+            Self::Vision => "vision",
+            Self::Training => "training",
+            Self::Library => "library",
+            Self::Development => "development",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a tool comes from: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Source {
@@ -173,6 +231,25 @@ pub enum AcceleratorKind {
     Mps,
 }
 
+impl AcceleratorKind {
+    /// As a manifest spells it; also [`crate::types::Accelerator::kind`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Rocm => "rocm",
+            Self::Xpu => "xpu",
+            Self::Mps => "mps",
+        }
+    }
+}
+
+impl fmt::Display for AcceleratorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// What a tool needs and does on one kind of accelerator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -189,12 +266,20 @@ pub struct AcceleratorNeeds {
     /// Least useful GPU memory in GB.
     #[serde(default)]
     pub min_memory_gb: Option<f64>,
+    /// Package installed in place of the source's package, which the two would both claim
+    /// (`onnxruntime-gpu` for `onnxruntime`). The source's version range holds for it too.
+    #[serde(default)]
+    pub package: Option<String>,
     /// Extras of the source package.
     #[serde(default)]
     pub extras: Vec<String>,
     /// Requirements added.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// Folders below site-packages whose shared libraries the tool's own code looks for by name
+    /// (`nvidia/cublas/lib`); put on the loader's path at launch, where they exist.
+    #[serde(default)]
+    pub libraries: Vec<String>,
     /// Arguments added to every command, after the command's own.
     #[serde(default)]
     pub args: Vec<String>,
@@ -208,7 +293,7 @@ pub struct AcceleratorNeeds {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Command {
     /// Program and first arguments, with placeholders: `{python}`, `{bin}`, `{prefix}`, `{tree}`,
-    /// `{data}`, `{models}`.
+    /// `{data}`, `{models}`. The first element is a program of the tool's own environment.
     pub run: Vec<String>,
     /// One line about it.
     #[serde(default)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Failure, terminal::TerminalProgress};
 use crate::{
+    catalog::Catalog,
     home::Home,
     progress::Progress,
     settings::{Overrides, PythonPreference, Settings, SettingsError},
@@ -91,5 +92,24 @@ impl Context {
     /// Everything the user set: options, environment, files. Reads them anew on each call.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         Settings::load(&self.home, &self.global.sources.overrides())
+    }
+
+    /// The catalogue. What is broken in the user's folders is noted, and left out.
+    pub fn catalog(&self) -> Result<Catalog, SettingsError> {
+        let catalog = self.catalog_quietly()?;
+        for error in catalog.broken() {
+            let said = error.to_string();
+            self.progress.note(&format!(
+                "{}: {}; `aienv catalog lint` shows more",
+                console::style("skipped").yellow().for_stderr(),
+                said.lines().next().unwrap_or_default()
+            ));
+        }
+        Ok(catalog)
+    }
+
+    /// The catalogue, without a word about what is broken.
+    pub fn catalog_quietly(&self) -> Result<Catalog, SettingsError> {
+        Ok(Catalog::open(&self.settings()?.manifest_folders.value))
     }
 }

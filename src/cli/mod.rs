@@ -3,14 +3,18 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the
 //! operation failed, 2 wrong usage.
 
+mod catalog;
 mod context;
 mod env;
 mod failure;
 mod host;
 mod logs;
+mod info;
+mod list;
 mod output;
 mod path;
 mod ps;
+mod search;
 mod shell;
 mod stop;
 mod terminal;
@@ -59,6 +63,14 @@ enum Command {
     Logs(logs::Args),
     /// Show the program, the tool and the prefix behind a command
     Which(which::Args),
+    /// List the tools that can be installed
+    List(list::Args),
+    /// Find tools by words
+    Search(search::Args),
+    /// Show what a tool is, needs and offers
+    Info(info::Args),
+    /// Check manifests
+    Catalog(catalog::Args),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -81,6 +93,10 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
         Command::Which(args) => which::run(args, &context),
+        Command::List(args) => list::run(args, &context),
+        Command::Search(args) => search::run(args, &context),
+        Command::Info(args) => info::run(args, &context),
+        Command::Catalog(args) => catalog::run(args, &context),
     });
     result.unwrap_or_else(|failure| failure.report())
 }

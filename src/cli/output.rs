@@ -30,6 +30,11 @@ pub fn json(value: &impl Serialize) -> Outcome {
     )
 }
 
+/// Prints a text.
+pub fn print(text: &str) -> Outcome {
+    finish(io::stdout().write_all(text.as_bytes()))
+}
+
 /// What a command ends with after it wrote its result. A reader that has seen enough (`| head`)
 /// is no error.
 pub fn finish(written: io::Result<()>) -> Outcome {

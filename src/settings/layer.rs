@@ -116,7 +116,12 @@ impl Layer {
             sources: first(&["AIENV_SOURCE_MIRROR"]).map(one),
             offline: first(&["AIENV_OFFLINE"]),
             python_preference: first(&["AIENV_PYTHON_PREFERENCE"]),
-            manifest_folders: None,
+            manifest_folders: environment.get("AIENV_MANIFESTS").map(|list| Setting {
+                value: std::env::split_paths(list)
+                    .filter(|path| !path.as_os_str().is_empty())
+                    .collect(),
+                origin: Origin::Environment("AIENV_MANIFESTS"),
+            }),
             certificates: certificates(environment),
             proxy: first(&["PIP_PROXY"]),
             timeout: first(&[

@@ -3,6 +3,7 @@
 mod accelerator;
 mod digest;
 mod python;
+mod requirement;
 mod size;
 mod target;
 
@@ -11,8 +12,10 @@ pub use digest::{ParseDigestError, Sha256, Sha256Hasher};
 pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use python::PythonVersion;
+pub use requirement::{ParseRequirementError, parse_requirement};
 pub use size::human_bytes;
 pub use target::{Arch, Libc, Os, Target};
 
-/// A PEP 508 requirement as aienv uses it everywhere.
+/// A PEP 508 requirement as aienv uses it everywhere. Read it with [`parse_requirement`], which
+/// does not panic.
 pub type Requirement = pep508_rs::Requirement<pep508_rs::VerbatimUrl>;

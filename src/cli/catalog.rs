@@ -1,0 +1,148 @@
+//! `aienv catalog`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{Context, Outcome, output};
+use crate::{
+    catalog::{CatalogError, Finding, Loaded},
+    error::UserError,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Check manifests: every problem with its place
+    ///
+    /// Without FILE, the manifests that are part of aienv and those in the user's folders.
+    Lint(LintArgs),
+}
+
+#[derive(clap::Args)]
+struct LintArgs {
+    /// Manifest files
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the problems as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, context: &Context) -> Outcome {
+    match args.command {
+        Command::Lint(args) => lint(&args, context),
+    }
+}
+
+/// One problem of one file.
+#[derive(Serialize)]
+struct Problem<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    finding: Option<&'a Finding>,
+    /// The file could not be read at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+fn lint(args: &LintArgs, context: &Context) -> Outcome {
+    let (checked, broken) = if args.files.is_empty() {
+        let catalog = context.catalog_quietly()?;
+        (catalog.files(), catalog.into_broken())
+    } else {
+        let broken = args
+            .files
+            .iter()
+            .filter_map(|file| Loaded::from_file(file).err())
+            .collect();
+        (args.files.len(), broken)
+    };
+    if args.json {
+        let files: Vec<String> = broken.iter().map(file_of).collect();
+        let problems: Vec<Problem<'_>> = broken
+            .iter()
+            .zip(&files)
+            .flat_map(|(error, file)| problems(error, file))
+            .collect();
+        output::json(&problems)?;
+    } else {
+        for error in &broken {
+            output::print(&report(error))?;
+        }
+    }
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    let checked = format!("{checked} manifest{} checked", s(checked));
+    let count: usize = broken.iter().map(count_problems).sum();
+    if count == 0 {
+        context.progress.step(&format!("{checked}, no problems"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    context
+        .progress
+        .step(&format!("{checked}, {count} problem{}", s(count)));
+    Ok(ExitCode::FAILURE)
+}
+
+fn count_problems(error: &CatalogError) -> usize {
+    match error {
+        CatalogError::Invalid(invalid) => invalid.findings.len(),
+        _ => 1,
+    }
+}
+
+fn file_of(error: &CatalogError) -> String {
+    match error {
+        CatalogError::Invalid(invalid) => invalid.file.clone(),
+        CatalogError::Unreadable { path, .. }
+        | CatalogError::UnreadableFolder { path, .. }
+        | CatalogError::TooLarge { path, .. }
+        | CatalogError::Duplicate { second: path, .. } => path.display().to_string(),
+        CatalogError::Unknown { reference, .. } => reference.clone(),
+    }
+}
+
+fn problems<'a>(error: &'a CatalogError, file: &'a str) -> Vec<Problem<'a>> {
+    match error {
+        CatalogError::Invalid(invalid) => invalid
+            .findings
+            .iter()
+            .map(|finding| Problem {
+                file,
+                finding: Some(finding),
+                error: None,
+            })
+            .collect(),
+        other => vec![Problem {
+            file,
+            finding: None,
+            error: Some(with_cause(other)),
+        }],
+    }
+}
+
+fn with_cause(error: &CatalogError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn report(error: &CatalogError) -> String {
+    match error {
+        CatalogError::Invalid(invalid) => invalid
+            .findings
+            .iter()
+            .map(|finding| format!("{}:{finding}\n", invalid.file))
+            .collect(),
+        other => {
+            let hint = other.hint().map(|hint| format!(" ({hint})"));
+            format!("{}{}\n", with_cause(other), hint.unwrap_or_default())
+        }
+    }
+}
