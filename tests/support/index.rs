@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 use super::{
     dist::{Dist, normalised},
+    pages,
     reply::{self, Content},
     tree::Tree,
 };
@@ -522,84 +523,12 @@ impl Contents {
         let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
         let json = "application/vnd.pypi.simple.v1+json";
         if self.dialect.json && accept.is_some_and(|accept| accept.contains(json)) {
-            return Some(self.page(&self.json_page(project, files), json));
+            return Some(self.page(&pages::json(&self.dialect, project, files), json));
         }
-        Some(self.page(&self.html_page(index, project, files), "text/html"))
-    }
-
-    fn html_page(&self, index: &str, project: &str, files: &[Dist]) -> String {
-        let mut page = format!("<!DOCTYPE html>\n<html><body><h1>Links for {project}</h1>\n");
-        for dist in files {
-            let (digest, name) = (dist.sha256(), &dist.file_name);
-            // Relative, with the local version's plus sign encoded, as real pages have it.
-            let up = if index == "simple" {
-                "../.."
-            } else {
-                "../../.."
-            };
-            let mut href = format!("{up}/files/{digest}/{}", name.replace('+', "%2B"));
-            if self.dialect.hashes {
-                let _ = write!(href, "#sha256={digest}");
-            }
-            let _ = write!(page, "<a href=\"{href}\"");
-            if self.dialect.attributes {
-                if let Some(python) = &dist.requires_python {
-                    let _ = write!(page, " data-requires-python=\"{}\"", escape(python));
-                }
-                if let Some(reason) = &dist.yanked {
-                    let _ = write!(page, " data-yanked=\"{}\"", escape(reason));
-                }
-            }
-            if let Some(digest) = self.metadata_digest(dist) {
-                let _ = write!(page, " data-core-metadata=\"sha256={digest}\"");
-                let _ = write!(page, " data-dist-info-metadata=\"sha256={digest}\"");
-            }
-            let _ = writeln!(page, ">{name}</a><br/>");
-        }
-        page + "</body></html>\n"
-    }
-
-    fn json_page(&self, project: &str, files: &[Dist]) -> String {
-        let file = |dist: &Dist| {
-            let digest = dist.sha256().to_string();
-            let name = &dist.file_name;
-            let mut file = serde_json::json!({
-                "filename": name,
-                "url": format!("/files/{digest}/{}", name.replace('+', "%2B")),
-                "hashes": if self.dialect.hashes {
-                    serde_json::json!({ "sha256": digest })
-                } else {
-                    serde_json::json!({})
-                },
-                "yanked": dist.yanked.as_ref().map_or(serde_json::json!(false), |reason| {
-                    if reason.is_empty() { true.into() } else { reason.clone().into() }
-                }),
-            });
-            if let Some(python) = &dist.requires_python {
-                file["requires-python"] = python.clone().into();
-            }
-            if let Some(digest) = self.metadata_digest(dist) {
-                file["core-metadata"] = serde_json::json!({ "sha256": digest.to_string() });
-            }
-            if self.dialect.sizes {
-                file["size"] = dist.size().into();
-                file["upload-time"] = "2026-01-02T03:04:05.678901Z".into();
-            }
-            file
-        };
-        let versions: Vec<&str> = files.iter().map(|dist| dist.version.as_str()).collect();
-        serde_json::json!({
-            "meta": { "api-version": "1.1" },
-            "name": project,
-            "versions": versions,
-            "files": files.iter().map(file).collect::<Vec<_>>(),
-        })
-        .to_string()
-    }
-
-    fn metadata_digest(&self, dist: &Dist) -> Option<Sha256> {
-        let text = dist.metadata.as_ref().filter(|_| self.dialect.metadata)?;
-        Some(Sha256::of(text))
+        Some(self.page(
+            &pages::html(&self.dialect, index, project, files),
+            "text/html",
+        ))
     }
 }
 
@@ -613,13 +542,6 @@ fn credentials(headers: &HeaderMap) -> Option<String> {
 
 fn etag(bytes: &[u8]) -> String {
     format!("\"{}\"", &Sha256::of(bytes).to_string()[..16])
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 fn decoded(path: &str) -> String {

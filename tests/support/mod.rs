@@ -7,7 +7,7 @@
 //!   of what was asked.
 //! - [`world`] is a home, an isolated environment and a server; it starts `aienv` and reads what
 //!   it said.
-//! - [`host`] makes host snapshots for `--host FILE`.
+//! - [`manifest`] writes manifests, [`host`] makes host snapshots for `--host FILE`.
 //!
 //! A test file says `mod support;` and needs nothing else. Each of them uses a part only, hence
 //! what is allowed below.
@@ -18,7 +18,10 @@ pub mod dist;
 pub mod host;
 pub mod hostile;
 pub mod index;
+pub mod manifest;
+pub mod pages;
 pub mod reply;
+pub mod run;
 pub mod sdist;
 pub mod tree;
 pub mod wheel;
@@ -26,7 +29,9 @@ pub mod world;
 
 pub use dist::Dist;
 pub use index::{Dialect, Failure, IndexServer};
+pub use manifest::{index_tool, tree_tool};
+pub use run::{Run, Running};
 pub use sdist::Sdist;
 pub use tree::Tree;
 pub use wheel::Wheel;
-pub use world::{Run, World};
+pub use world::World;

@@ -63,7 +63,8 @@ impl Wheel {
 
     /// A wheel with a console command of its own name. The command prints
     /// `<name> <version> <arguments as a JSON list>`, ends with the code given as
-    /// `--exit-code N`, and with `--print-env NAME` prints that variable.
+    /// `--exit-code N`. With `--print-env NAME` it prints that variable, with `--import NAME…` the
+    /// versions of these modules.
     pub fn command(name: &str, version: &str) -> Self {
         let package = escaped(name);
         let module = format!(
@@ -79,6 +80,10 @@ def main():
     arguments = sys.argv[1:]
     if arguments[:1] == ["--print-env"]:
         print(os.environ.get(arguments[1], "<unset>"))
+        return 0
+    if arguments[:1] == ["--import"]:
+        for module in arguments[1:]:
+            print(module, __import__(module).__version__)
         return 0
     print({name:?}, __version__, json.dumps(arguments))
     if arguments[:1] == ["--exit-code"]:
