@@ -6,7 +6,7 @@
 //! /whl/<accelerator>/<project>/ releases on the torch index of that accelerator build
 //! /files/<sha256>/<file>        files; /files/<sha256>/<file>.metadata beside them (PEP 658)
 //! /python/<build>/<file>        standalone CPython builds
-//! /archive/<owner>/<name>/…     source archives: <commit>.tar.gz and archive/<commit>.tar.gz
+//! /archive/<owner>/<name>/<commit>.tar.gz   source archives
 //! ```
 //!
 //! It listens on a port of its own, in a thread of its own, until it is dropped. Each request is
@@ -292,10 +292,6 @@ impl IndexServer {
     /// Publishes these bytes as the archive of a source tree.
     pub fn add_archive(&self, tree: &Tree, archive: Vec<u8>) -> &Self {
         let (repository, commit) = (&tree.repository, &tree.commit);
-        self.put(
-            &format!("/archive/{repository}/archive/{commit}.tar.gz"),
-            archive.clone(),
-        );
         self.put(&format!("/archive/{repository}/{commit}.tar.gz"), archive)
     }
 

@@ -109,6 +109,7 @@ impl World {
         }
         let python = test_python().path.parent().unwrap().to_owned();
         let user = self.root.join("user");
+        let archives = self.index.url("/archive/{repository}/{commit}.tar.gz");
         let settings: [(&str, OsString); 15] = [
             ("PATH", python.into()),
             ("HOME", user.clone().into()),
@@ -123,7 +124,7 @@ impl World {
             ("AIENV_INDEX_URL", self.index.simple().into()),
             ("AIENV_TORCH_MIRROR", self.index.url("/whl").into()),
             ("AIENV_PYTHON_MIRROR", self.index.url("/python").into()),
-            ("AIENV_SOURCE_MIRROR", self.index.url("/archive").into()),
+            ("AIENV_SOURCE_MIRROR", archives.into()),
             ("AIENV_PYTHON_PREFERENCE", "system".into()),
         ];
         for (name, value) in settings {
