@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use aienv::{home::Home, host::Host};
@@ -62,6 +63,34 @@ pub fn test_python() -> &'static TestPython {
     })
 }
 
+/// What says how a machine reaches its package index. `HOME` holds pip's configuration and netrc.
+const NETWORK_SETTINGS: &[&str] = &[
+    "HOME",
+    "USERPROFILE",
+    "APPDATA",
+    "AIENV_INDEX_URL",
+    "AIENV_TORCH_MIRROR",
+    "AIENV_PYTHON_MIRROR",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "PIP_CERT",
+    "NETRC",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
+
 /// One test's world.
 pub struct World {
     temp: TempDir,
@@ -69,6 +98,7 @@ pub struct World {
     home: Home,
     index: IndexServer,
     environment: BTreeMap<String, OsString>,
+    patience: Duration,
 }
 
 impl World {
@@ -82,6 +112,26 @@ impl World {
         Self::below("mein Ordner's äöü 模型")
     }
 
+    /// A world that reaches the package index this machine is configured for, for live tests. The
+    /// loopback server is there, but only for source archives.
+    pub fn live() -> Self {
+        let mut world = Self::new();
+        for stand_in in [
+            "AIENV_INDEX_URL",
+            "AIENV_TORCH_MIRROR",
+            "AIENV_PYTHON_MIRROR",
+        ] {
+            world.environment.remove(stand_in);
+        }
+        for name in NETWORK_SETTINGS {
+            if let Some(value) = std::env::var_os(name) {
+                world.environment.insert((*name).to_owned(), value);
+            }
+        }
+        world.patience = Duration::from_secs(1800);
+        world
+    }
+
     fn below(folder: &str) -> Self {
         let temp = tempfile::Builder::new().prefix("aienv-").tempdir().unwrap();
         // macOS hands out its temporary folder through a link; messages name the real one.
@@ -93,6 +143,7 @@ impl World {
             home: Home::at(root.join("home")),
             index: IndexServer::start(),
             environment: BTreeMap::new(),
+            patience: PATIENCE,
             temp,
             root,
         };
@@ -242,7 +293,7 @@ impl World {
     pub fn finish(&self, command: Command) -> Run {
         let what = format!("{command:?}");
         let output = assert_cmd::Command::from_std(command)
-            .timeout(PATIENCE)
+            .timeout(self.patience)
             .output()
             .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         Run {
