@@ -1,7 +1,7 @@
 //! Real packages from the package index that this machine is configured for:
 //! `cargo test --test live -- --ignored`.
 //!
-//! A small part of what people do, every time: a tool of some fifty packages, a source build, a
+//! A small part of what people do, every time: a tool of some eighty packages, a source build, a
 //! service, and a source tree whose requirements come from the real index.
 
 #![allow(clippy::unwrap_used)]
