@@ -37,7 +37,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
             manifest: &loaded.manifest,
             origin: &loaded.origin,
             sha256: loaded.sha256,
-        });
+        })?;
     } else {
         output::print(&render(&loaded))?;
     }

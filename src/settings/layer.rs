@@ -197,7 +197,10 @@ pub(super) fn load(
         .or(config::of_home(&home.config_file())?)
         .or(pip::layer(environment)?)
         .or(config::built_in()?);
-    check(merged, overrides.refresh, netrc(environment))
+    let mut settings = check(merged, overrides.refresh, netrc(environment))?;
+    // The home's own folder always counts; what is named elsewhere wins over it.
+    settings.manifest_folders.value.insert(0, home.manifests());
+    Ok(settings)
 }
 
 /// `$NETRC`, else the usual files that exist.

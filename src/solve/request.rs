@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub only_wheels: bool,
     /// Requirements added by the user (`aienv add`).
     pub added: Vec<Requirement>,
+    /// Constraints from outside the manifest (`-c` files of a source tree).
+    pub constraints: Vec<Requirement>,
     /// Versions to keep, exactly (`aienv add` keeps the torch family).
     pub pins: BTreeMap<PackageName, Version>,
     /// Versions to take if they are allowed, before newer ones.
@@ -168,7 +170,9 @@ fn problem(
     if let Source::Index(source) = &manifest.source {
         let extras: Vec<_> = source.extras.iter().chain(&needs.extras).cloned().collect();
         let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
-        let requirement = parse(&format!("{}{extras} {}", source.package, source.version), &place)?;
+        // Some tools have a package of their own per accelerator (onnxruntime-gpu).
+        let package = needs.package.as_ref().unwrap_or(&source.package);
+        let requirement = parse(&format!("{package}{extras} {}", source.version), &place)?;
         primary = Some(requirement.name.clone());
         requirements.push(requirement);
     }
@@ -180,6 +184,7 @@ fn problem(
     requirements.extend(request.tree.iter().flat_map(|tree| tree.requirements.iter().cloned()));
     requirements.extend(request.added.iter().cloned());
     let mut constraints = parse_all(&manifest.packages.constraints)?;
+    constraints.extend(request.constraints.iter().cloned());
     for (name, version) in &request.pins {
         constraints.push(parse(&format!("{name}=={version}"), "the pins of this tool")?);
     }

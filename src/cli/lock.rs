@@ -1,0 +1,38 @@
+//! `aienv lock`
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use super::{Context, Outcome, solving::SolvingArgs};
+use crate::tools::Manager;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A tool of the catalogue, or the path of a manifest
+    #[arg(value_name = "TOOL")]
+    tool: String,
+    /// Write the lock to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    solving: SolvingArgs,
+}
+
+pub fn run(args: Args, context: &Context) -> Outcome {
+    let manager = Manager::of(context)?;
+    let wanted = manager.wanted(&args.tool)?;
+    let plans = manager.plan_all(&[wanted], &args.solving.options()?)?;
+    for planned in &plans {
+        for note in &planned.plan.notes {
+            context.progress.note(&format!("note: {note}"));
+        }
+        let text = planned.plan.lock.to_pylock();
+        match &args.output {
+            Some(path) => {
+                manager.write_lock(path, &text)?;
+                context.progress.step(&format!("wrote `{}`", path.display()));
+            }
+            None => super::output::finish(std::io::stdout().lock().write_all(text.as_bytes()))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

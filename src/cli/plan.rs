@@ -1,0 +1,185 @@
+//! `aienv plan`
+
+use std::{io::Write as _, process::ExitCode};
+
+use console::style;
+use serde::Serialize;
+
+use super::{Context, Outcome, solving::SolvingArgs};
+use crate::{
+    lock::{Lock, LockedPackage},
+    solve::{Choice, Plan, Requested},
+    tools::{Manager, Planned},
+    types::human_bytes,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A tool of the catalogue, or the path of a manifest
+    #[arg(required = true, value_name = "TOOL")]
+    tools: Vec<String>,
+    #[command(flatten)]
+    solving: SolvingArgs,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, context: &Context) -> Outcome {
+    let manager = Manager::new(context)?;
+    let wanted = args.tools.iter().map(|tool| manager.wanted(tool)).collect::<Result<Vec<_>, _>>()?;
+    let plans = manager.plan_all(&wanted, &args.solving.options()?)?;
+    let mut out = std::io::stdout().lock();
+    let written = if args.json {
+        let all: Vec<_> = plans.iter().map(|planned| JsonPlan::new(planned, &manager)).collect();
+        match &all[..] {
+            [one] => super::output::json(&mut out, one),
+            many => super::output::json(&mut out, &many),
+        }
+    } else {
+        plans.iter().try_for_each(|planned| write!(out, "{}", render(planned, &manager)))
+    };
+    super::output::finish(written)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The plan as people read it.
+pub fn render(planned: &Planned, manager: &Manager) -> String {
+    let plan = &planned.plan;
+    let lock = &plan.lock;
+    let mut text = format!("{} {} for {}\n\n", style(&lock.tool).bold(), lock.version, lock.target);
+    let width = plan.choices.iter().map(|choice| choice.what.len()).max().unwrap_or(0);
+    let chosen = plan.choices.iter().map(|choice| choice.chosen.len()).max().unwrap_or(0);
+    for Choice { what, chosen: value, why } in &plan.choices {
+        text += &format!("  {what:width$}  {:chosen$}  {}\n", value, style(why).dim());
+    }
+    text.push('\n');
+    text += &table(plan);
+    text += &format!("\n  {}\n", totals(plan, manager));
+    if let Some(tree) = &lock.tree {
+        text += &format!("  source: {} at {}\n", tree.repository, &tree.commit[..tree.commit.len().min(12)]);
+    }
+    for note in &plan.notes {
+        text += &format!("  {} {note}\n", style("note:").yellow());
+    }
+    text
+}
+
+/// `107 packages, 1.2 GB to download (5.1 GB already here)`.
+pub fn totals(plan: &Plan, manager: &Manager) -> String {
+    let (mut bytes, mut unknown, mut held) = (0, 0, 0);
+    for package in &plan.lock.packages {
+        match (manager.holds(package), package.artifact.size) {
+            (true, size) => held += size.unwrap_or(0),
+            (false, Some(size)) => bytes += size,
+            (false, None) => unknown += 1,
+        }
+    }
+    let count = plan.lock.packages.len();
+    let mut text = format!("{count} package{}, ", if count == 1 { "" } else { "s" });
+    text += &match (bytes, unknown) {
+        (0, 0) => "nothing to download".to_owned(),
+        (bytes, 0) => format!("{} to download", human_bytes(bytes)),
+        (bytes, n) => format!("{} to download and {n} files of unknown size", human_bytes(bytes)),
+    };
+    if held > 0 {
+        text += &format!(" ({} already here)", human_bytes(held));
+    }
+    text
+}
+
+fn table(plan: &Plan) -> String {
+    let rows: Vec<[String; 5]> = plan.lock.packages.iter().map(|package| row(plan, package)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (name, version, size, from) = (width(0), width(1), width(2), width(3));
+    let mut text = String::new();
+    for [a, b, c, d, e] in &rows {
+        text += &format!("  {a:name$}  {b:version$}  {c:>size$}  {d:from$}  {}\n", style(e).dim());
+    }
+    text
+}
+
+fn row(plan: &Plan, package: &LockedPackage) -> [String; 5] {
+    let size = package.artifact.size.map_or_else(|| "?".to_owned(), human_bytes);
+    let host = url::Url::parse(&package.artifact.url).ok();
+    let host = host.as_ref().and_then(url::Url::host_str).unwrap_or("?").to_owned();
+    let kind = match package.artifact.kind {
+        crate::lock::ArtifactKind::Wheel => host,
+        crate::lock::ArtifactKind::Sdist => format!("{host} (built from source)"),
+    };
+    [package.name.to_string(), package.version.to_string(), size, kind, because(plan, package)]
+}
+
+fn because(plan: &Plan, package: &LockedPackage) -> String {
+    let Some(requested) = plan.requested.get(&package.name) else { return String::new() };
+    match &requested[..] {
+        [] => String::new(),
+        [Requested { by, requirement }] => format!("{by} needs {requirement}"),
+        [Requested { by, requirement }, rest @ ..] => {
+            format!("{by} needs {requirement} (and {} more)", rest.len())
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonPlan<'a> {
+    tool: &'a str,
+    version: String,
+    accelerator: String,
+    python: &'a crate::lock::LockedPython,
+    target: &'a crate::types::Target,
+    prefix: String,
+    choices: &'a [Choice],
+    notes: &'a [String],
+    download_bytes: u64,
+    unknown_sizes: usize,
+    tree: Option<&'a crate::lock::LockedTree>,
+    packages: Vec<JsonPackage<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonPackage<'a> {
+    name: String,
+    version: String,
+    file: &'a str,
+    url: &'a str,
+    size: Option<u64>,
+    sha256: String,
+    held: bool,
+    requested: &'a [Requested],
+}
+
+impl<'a> JsonPlan<'a> {
+    fn new(planned: &'a Planned, manager: &Manager) -> Self {
+        let Planned { plan, .. } = planned;
+        let lock: &Lock = &plan.lock;
+        let packages: Vec<_> = lock
+            .packages
+            .iter()
+            .map(|package| JsonPackage {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                file: &package.artifact.file_name,
+                url: &package.artifact.url,
+                size: package.artifact.size,
+                sha256: package.artifact.sha256.to_string(),
+                held: manager.holds(package),
+                requested: plan.requested.get(&package.name).map_or(&[], Vec::as_slice),
+            })
+            .collect();
+        Self {
+            tool: &lock.tool,
+            version: lock.version.to_string(),
+            accelerator: lock.accelerator.to_string(),
+            python: &lock.python,
+            target: &lock.target,
+            prefix: lock.prefix_name(),
+            choices: &plan.choices,
+            notes: &plan.notes,
+            download_bytes: packages.iter().filter(|p| !p.held).filter_map(|p| p.size).sum(),
+            unknown_sizes: packages.iter().filter(|p| !p.held && p.size.is_none()).count(),
+            tree: lock.tree.as_ref(),
+            packages,
+        }
+    }
+}

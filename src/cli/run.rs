@@ -1,0 +1,99 @@
+//! `aienv run`
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use super::{Context, Failure, Outcome, install, plan, solving::SolvingArgs};
+use crate::{
+    launch::{self, LaunchRecord, Mode, StartOptions},
+    tools::{InstallOptions, Manager},
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A tool of the catalogue, or the path of a manifest
+    #[arg(value_name = "TOOL")]
+    tool: String,
+    /// A command of the tool (`aienv info TOOL` lists them) and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+    /// Install without asking if the tool is not there yet
+    #[arg(long, short)]
+    yes: bool,
+    /// Leave a service running in the background
+    #[arg(long, short)]
+    detach: bool,
+    /// Start a service although it already runs
+    #[arg(long)]
+    another: bool,
+}
+
+pub fn run(args: Args, context: &Context) -> Outcome {
+    let name = match installed_records(&args, context)? {
+        Some(name) => name,
+        None => match install_first(&args, context)? {
+            Some(name) => name,
+            None => return Ok(ExitCode::FAILURE),
+        },
+    };
+    let records: Vec<LaunchRecord> = launch::load(&context.home, &name)?;
+    let (record, arguments) = launch::choose(&records, &args.arguments)?;
+    let options = StartOptions {
+        mode: if args.detach { Mode::Detached } else { Mode::Foreground },
+        another: args.another,
+    };
+    Ok(launch::start(&context.home, record, arguments, options, &*context.progress)?)
+}
+
+/// The tool's name when it is installed; reads launch records only, so that a start stays quick.
+fn installed_records(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
+    let folded = args.tool.to_lowercase().replace(['_', '.'], "-");
+    let known = launch::installed_tools(&context.home)?;
+    Ok(known.into_iter().find(|name| *name == folded))
+}
+
+fn install_first(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
+    let manager = Manager::of(context)?;
+    let wanted = manager.wanted(&args.tool)?;
+    let name = wanted.name().to_owned();
+    // The reference may be another spelling of something installed, such as a path.
+    if manager.up_to_date(&wanted)?.is_some() {
+        return Ok(Some(name));
+    }
+    let plans = manager.plan_all(&[wanted], &SolvingArgs::default().options()?)?;
+    for planned in &plans {
+        context.progress.note(&format!(
+            "{} {} is not installed yet: {}",
+            planned.wanted.loaded.manifest.title,
+            planned.plan.lock.version,
+            plan::totals(&planned.plan, &manager)
+        ));
+    }
+    if !args.yes && !confirmed()? {
+        context.progress.note("nothing was installed; `--yes` installs without asking");
+        return Ok(None);
+    }
+    let installed = manager.install(&plans, &InstallOptions::default())?;
+    for one in &installed {
+        install::report(one, &manager, context);
+    }
+    Ok(Some(name))
+}
+
+/// Asks on the terminal; without one the answer is no.
+fn confirmed() -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let mut stderr = std::io::stderr().lock();
+    let mut answer = String::new();
+    // A terminal that cannot be written to or read from cannot say yes.
+    let asked = stderr.write_all(b"Install it now? [y/N] ").and_then(|()| stderr.flush());
+    if asked.is_err() || std::io::stdin().read_line(&mut answer).is_err() {
+        return Ok(false);
+    }
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

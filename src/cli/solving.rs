@@ -1,0 +1,48 @@
+//! Options shared by every command that plans.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::{
+    host::Host,
+    solve::AcceleratorRequest,
+    tools::PlanOptions,
+    types::{PackageName, PythonVersion},
+};
+
+/// How to plan.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct SolvingArgs {
+    /// Accelerator build: `cpu`, `cuda`, `cu128`, `rocm`, `rocm6.4`, `xpu` or `mps`
+    #[arg(long, value_name = "BUILD")]
+    accel: Option<AcceleratorRequest>,
+    /// Python version, such as 3.12
+    #[arg(long, value_name = "X.Y")]
+    python: Option<PythonVersion>,
+    /// Plan for the machine in this file (written by `aienv host --json`)
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+    /// Allow building this package from source; may be repeated
+    #[arg(long, value_name = "PACKAGE", conflicts_with = "only_wheels")]
+    allow_build: Vec<PackageName>,
+    /// Build nothing from source, even where the manifest allows it
+    #[arg(long)]
+    only_wheels: bool,
+    /// Take the newest versions even where the store already holds ones that fit
+    #[arg(long)]
+    fresh: bool,
+}
+
+impl SolvingArgs {
+    /// As the tools room takes them.
+    pub fn options(&self) -> Result<PlanOptions, Failure> {
+        Ok(PlanOptions {
+            accelerator: self.accel,
+            python: self.python,
+            host: self.host.as_deref().map(Host::load).transpose()?,
+            build: self.allow_build.iter().cloned().collect(),
+            only_wheels: self.only_wheels,
+            fresh: self.fresh,
+        })
+    }
+}

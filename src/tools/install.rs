@@ -1,0 +1,358 @@
+//! From plans to installed tools.
+//!
+//! What all plans need is fetched once, together. Then each tool gets its prefix, its checks and,
+//! as the last step, its generation and shims; up to that step nothing of an earlier install has
+//! changed.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::PathBuf,
+    process::Command,
+};
+
+use super::{
+    Manager, ToolError,
+    planning::{PlanOptions, Planned, Wanted},
+    state::{ToolState, Wishes, write_atomically},
+};
+use crate::{
+    build,
+    catalog::{
+        Loaded,
+        manifest::{Check, Manifest},
+    },
+    fetch::{self, Download},
+    launch::{self, record::Placement},
+    lock::{ArtifactKind, Lock, LockedPython},
+    platform::LockFile,
+    prefix::{InterpreterCache, Prefix, PrefixRequest, PythonRuntime},
+    store::{Entry, Kind},
+    types::PackageName,
+};
+
+/// How to install.
+#[derive(Clone, Debug, Default)]
+pub struct InstallOptions {
+    /// How to plan.
+    pub plan: PlanOptions,
+    /// Leave out the checks of the manifest.
+    pub no_check: bool,
+    /// Byte-compile the packages, for a faster first start.
+    pub compile: bool,
+    /// Let builds of source distributions use the network.
+    pub build_network: bool,
+}
+
+/// What became of a tool.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// The tool.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// Version now in use.
+    pub version: String,
+    /// Where it is.
+    pub prefix: PathBuf,
+    /// Generation now in use.
+    pub generation: u32,
+    /// Something changed.
+    pub changed: bool,
+    /// Commands that have a shim.
+    pub commands: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+impl Manager {
+    /// The installed state of a tool that needs nothing done: same manifest, same wishes, prefix
+    /// in place.
+    pub fn up_to_date(&self, wanted: &Wanted) -> Result<Option<Installed>, ToolError> {
+        let Some(state) = ToolState::load(&self.home, wanted.name())? else { return Ok(None) };
+        let Some(generation) = state.current() else { return Ok(None) };
+        let same = state.wishes == wanted.wishes
+            && self.kept_manifest(wanted.name()).is_some_and(|text| text == wanted.loaded.text);
+        let prefix = self.home.prefixes().join(&generation.prefix);
+        if !same || !prefix.is_dir() {
+            return Ok(None);
+        }
+        let manifest = &wanted.loaded.manifest;
+        Ok(Some(Installed {
+            name: manifest.name.clone(),
+            title: manifest.title.clone(),
+            version: generation.version.to_string(),
+            prefix,
+            generation: generation.number,
+            changed: false,
+            commands: manifest.commands.keys().cloned().collect(),
+            notes: Vec::new(),
+        }))
+    }
+
+    /// Installs what was planned.
+    pub fn install(&self, plans: &[Planned], options: &InstallOptions) -> Result<Vec<Installed>, ToolError> {
+        // Keeps the garbage collector of another process away from what is fetched here.
+        let _hold = self.store().hold()?;
+        self.fetch_locks(plans.iter().map(|planned| &planned.plan.lock))?;
+        plans.iter().map(|planned| self.install_one(planned, options)).collect()
+    }
+
+    /// Fetches what the store lacks for locks whose prefix is not there, each artifact once.
+    pub(super) fn fetch_locks<'l>(&self, locks: impl IntoIterator<Item = &'l Lock>) -> Result<(), ToolError> {
+        let mut downloads: Vec<Download> = Vec::new();
+        for lock in locks {
+            if self.home.prefixes().join(lock.prefix_name()).is_dir() {
+                continue;
+            }
+            downloads.extend(Download::of_python(&lock.python));
+            downloads.extend(lock.tree.as_ref().map(Download::of_tree));
+            downloads.extend(lock.packages.iter().map(Download::of_package).filter(|download| {
+                // A wheel that was built before needs no source.
+                !self.built_already(lock, download)
+            }));
+        }
+        // The same file may be wanted by several tools.
+        let mut seen = HashSet::new();
+        downloads.retain(|download| seen.insert(download.urls.clone()));
+        self.fetch(downloads)?;
+        Ok(())
+    }
+
+    fn built_already(&self, lock: &Lock, download: &Download) -> bool {
+        let fetch::Wanted::File(source) = download.wanted else { return false };
+        let key = build::key(&source, lock.python.version(), &lock.target);
+        self.store().has(Kind::Built, &key)
+    }
+
+    fn install_one(&self, planned: &Planned, options: &InstallOptions) -> Result<Installed, ToolError> {
+        let lock = &planned.plan.lock;
+        let wanted = &planned.wanted;
+        let manifest = &wanted.loaded.manifest;
+        let _lock = self.lock_tool(&manifest.name)?;
+        let prefix = self.make_prefix(lock, manifest, options)?;
+        self.make_data(manifest)?;
+        if !options.no_check {
+            self.check(manifest, lock, &prefix)?;
+        }
+        let mut state = match ToolState::load(&self.home, &manifest.name)? {
+            Some(state) => state,
+            None => ToolState::new(&manifest.name),
+        };
+        let unchanged = state.current().is_some_and(|g| g.prefix == lock.prefix_name());
+        state.wishes = wanted.wishes.clone();
+        self.keep_manifest(&wanted.loaded)?;
+        let number = if unchanged {
+            state.save(&self.home)?;
+            state.current
+        } else {
+            state.advance(&self.home, lock)?
+        };
+        let mut notes: Vec<String> = planned.plan.notes.clone();
+        notes.extend(self.write_shims(manifest, lock, &prefix, number)?);
+        notes.extend(manifest.notes.iter().cloned());
+        Ok(Installed {
+            name: manifest.name.clone(),
+            title: manifest.title.clone(),
+            version: lock.version.to_string(),
+            prefix: prefix.path().to_owned(),
+            generation: number,
+            changed: !unchanged,
+            commands: manifest.commands.keys().cloned().collect(),
+            notes,
+        })
+    }
+
+    /// The prefix of a lock, built if it is not there.
+    pub(super) fn make_prefix(
+        &self,
+        lock: &Lock,
+        manifest: &Manifest,
+        options: &InstallOptions,
+    ) -> Result<Prefix, ToolError> {
+        let name = lock.prefix_name();
+        if let Some(prefix) = Prefix::open(&self.home, &name) {
+            return Ok(prefix);
+        }
+        let runtime = PythonRuntime::of_lock(&lock.python, self.store(), &InterpreterCache::of(&self.home))?;
+        let built = self.built_wheels(lock, &runtime, options)?;
+        self.progress.step(&format!("Linking {} packages", lock.packages.len()));
+        let programs = manifest
+            .programs
+            .iter()
+            .map(|(name, program)| (name.clone(), program.path.clone()))
+            .collect();
+        let request = PrefixRequest {
+            name: &name,
+            lock,
+            python: &runtime,
+            built: &built,
+            programs: &programs,
+            compile: options.compile,
+        };
+        Ok(Prefix::ensure(&self.home, self.store(), &request, &*self.progress)?)
+    }
+
+    /// The wheels of the lock's source distributions, built where the store lacks them.
+    fn built_wheels(
+        &self,
+        lock: &Lock,
+        runtime: &PythonRuntime,
+        options: &InstallOptions,
+    ) -> Result<BTreeMap<PackageName, Entry>, ToolError> {
+        let builder = build::Builder {
+            home: &self.home,
+            store: self.store(),
+            index: self.index(),
+            fetch: &|downloads| self.fetch(downloads),
+            python: &lock.python,
+            runtime,
+            target: lock.target,
+            progress: &*self.progress,
+            network: options.build_network,
+        };
+        lock.packages
+            .iter()
+            .filter(|package| package.artifact.kind == ArtifactKind::Sdist)
+            .map(|package| Ok((package.name.clone(), builder.ensure(package)?)))
+            .collect()
+    }
+
+    /// Creates the tool's own folders.
+    fn make_data(&self, manifest: &Manifest) -> Result<(), ToolError> {
+        let data = self.home.tool_data(&manifest.name);
+        let folders = manifest.data.iter().chain(manifest.models.values()).map(|folder| data.join(folder));
+        for folder in folders.chain([data.clone(), self.home.models()]) {
+            fs::create_dir_all(&folder)
+                .map_err(|source| ToolError::Io { action: "create", path: folder.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Launch records and shims of a generation; what stands in the way is told.
+    pub(super) fn write_shims(
+        &self,
+        manifest: &Manifest,
+        lock: &Lock,
+        prefix: &Prefix,
+        generation: u32,
+    ) -> Result<Vec<String>, ToolError> {
+        let records = self.records(manifest, lock, prefix, generation)?;
+        let executable = std::env::current_exe()
+            .map_err(|source| ToolError::Io { action: "find", path: "aienv".into(), source })?;
+        let taken = launch::shims::install(&self.home, &executable, &manifest.name, &records)?;
+        Ok(taken.iter().map(ToString::to_string).collect())
+    }
+
+    fn records(
+        &self,
+        manifest: &Manifest,
+        lock: &Lock,
+        prefix: &Prefix,
+        generation: u32,
+    ) -> Result<Vec<launch::LaunchRecord>, ToolError> {
+        let tree = lock.tree.as_ref().map(|_| prefix.tree());
+        let system_python = match &lock.python {
+            LockedPython::System { path, .. } => Some(path.as_path()),
+            LockedPython::Managed { .. } => None,
+        };
+        let place = Placement {
+            prefix: prefix.path(),
+            python: &prefix.python(),
+            bin: &prefix.bin(),
+            site_packages: &prefix.site_packages(),
+            tree: tree.as_deref(),
+            data: &self.home.tool_data(&manifest.name),
+            models: &self.home.models(),
+            accelerator: lock.accelerator,
+            generation: u64::from(generation),
+            system_python,
+            os: lock.target.os,
+        };
+        Ok(launch::record::build(manifest, &place)?)
+    }
+
+    /// Tries what the manifest says must work.
+    fn check(&self, manifest: &Manifest, lock: &Lock, prefix: &Prefix) -> Result<(), ToolError> {
+        let records = self.records(manifest, lock, prefix, 0)?;
+        let Some(like) = records.first() else { return Ok(()) };
+        for check in &manifest.checks {
+            let (arguments, shown): (Vec<String>, String) = match check {
+                Check::Import(modules) => {
+                    let code = format!("import {}", modules.join(", "));
+                    (vec!["-c".to_owned(), code.clone()], code)
+                }
+                Check::Run(words) => {
+                    (launch::record::expand(manifest, words, prefix, &self.home)?, words.join(" "))
+                }
+            };
+            self.progress.step(&format!("Checking {}: {shown}", manifest.title));
+            let mut command = match check {
+                Check::Import(_) => Command::new(prefix.python()),
+                Check::Run(_) => Command::new(&arguments[0]),
+            };
+            command.args(match check {
+                Check::Import(_) => &arguments[..],
+                Check::Run(_) => &arguments[1..],
+            });
+            like.environment.apply_to(&mut command);
+            let output = command
+                .output()
+                .map_err(|source| ToolError::Io { action: "run", path: prefix.python(), source })?;
+            if !output.status.success() {
+                let text = String::from_utf8_lossy(&output.stderr);
+                let last: Vec<_> = text.lines().rev().take(15).collect();
+                return Err(ToolError::CheckFailed {
+                    tool: manifest.title.clone(),
+                    check: shown,
+                    output: last.into_iter().rev().map(|line| format!("  {line}\n")).collect(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The lock of a tool: one process changes a tool at a time.
+    pub(super) fn lock_tool(&self, name: &str) -> Result<LockFile, ToolError> {
+        let path = self.home.locks().join(format!("tool-{name}"));
+        LockFile::acquire(&path).map_err(|source| ToolError::Io { action: "lock", path, source })
+    }
+
+    fn manifest_path(&self, name: &str) -> PathBuf {
+        self.home.tool(name).join("manifest.toml")
+    }
+
+    fn kept_manifest(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.manifest_path(name)).ok()
+    }
+
+    fn keep_manifest(&self, loaded: &Loaded) -> Result<(), ToolError> {
+        Ok(write_atomically(&self.manifest_path(&loaded.manifest.name), &loaded.text)?)
+    }
+
+    /// The manifest a tool was installed from.
+    pub fn manifest_of(&self, state: &ToolState) -> Result<Loaded, ToolError> {
+        let path = self.manifest_path(&state.name);
+        let text = fs::read_to_string(&path)
+            .map_err(|source| ToolError::Io { action: "read", path: path.clone(), source })?;
+        Ok(Loaded::from_kept(text, &path)?)
+    }
+
+    /// The wishes of an installed tool with those of the command line on top.
+    pub fn wishes(&self, name: &str, options: &PlanOptions, accelerator: Option<&str>) -> Result<Wishes, ToolError> {
+        let mut wishes = ToolState::load(&self.home, name)?.map(|state| state.wishes).unwrap_or_default();
+        if let Some(accelerator) = accelerator {
+            wishes.accelerator = Some(accelerator.to_owned());
+        }
+        if options.python.is_some() {
+            wishes.python = options.python;
+        }
+        for package in &options.build {
+            let name = package.to_string();
+            if !wishes.build.contains(&name) {
+                wishes.build.push(name);
+            }
+        }
+        Ok(wishes)
+    }
+}
