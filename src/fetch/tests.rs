@@ -18,10 +18,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future::BoxFuture, stream};
+use futures_util::stream;
 
 use super::*;
-use crate::{error::UserError, store::samples::SampleWheel};
+use crate::{
+    error::UserError,
+    net::{Client, Retry},
+    settings::{Overrides, Settings},
+    store::samples::SampleWheel,
+};
 
 /// How the server treats one file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +36,7 @@ enum Manner {
     Whole,
     /// Breaks off after so many bytes, each time.
     BreaksAfter(usize),
-    /// As `BreaksAfter`, and ignores ranges the first times.
+    /// Answers with a status.
     Refuses(u16),
     /// Claims another size.
     LongerThanTold,
@@ -94,71 +99,13 @@ async fn serve(
         .unwrap()
 }
 
-/// A source over plain reqwest.
-struct Http(reqwest::Client);
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct HttpError(String);
-
-impl UserError for HttpError {
-    fn code(&self) -> &'static str {
-        "test.http"
-    }
-}
-
-fn source_error(text: impl ToString, status: Option<u16>) -> SourceError {
-    SourceError {
-        error: Box::new(HttpError(text.to_string())),
-        may_pass: status.is_none_or(|status| status >= 500),
-        no_such_range: status == Some(416),
-    }
-}
-
-impl Source for Http {
-    fn open<'a>(
-        &'a self,
-        url: &'a str,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Box<dyn Body>, SourceError>> {
-        async move {
-            let mut request = self.0.get(url);
-            if from > 0 {
-                request = request.header("range", format!("bytes={from}-"));
-            }
-            let response = request.send().await.map_err(|e| source_error(e, None))?;
-            let status = response.status();
-            if !status.is_success() {
-                return Err(source_error(status, Some(status.as_u16())));
-            }
-            let offset = if status == 206 { from } else { 0 };
-            Ok(Box::new(HttpBodySource { response, offset }) as Box<dyn Body>)
-        }
-        .boxed()
-    }
-}
-
-struct HttpBodySource {
-    response: reqwest::Response,
-    offset: u64,
-}
-
-impl Body for HttpBodySource {
-    fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    fn total(&self) -> Option<u64> {
-        Some(self.offset + self.response.content_length()?)
-    }
-
-    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
-        async move {
-            let chunk = self.response.chunk().await;
-            chunk.map_err(|error| source_error(error, None))
-        }
-        .boxed()
-    }
+fn client(home: &Home) -> Arc<Client> {
+    let settings = Settings::isolated(home, &Overrides::default()).unwrap();
+    let retry = Retry {
+        tries: 1,
+        ..Retry::default()
+    };
+    Arc::new(Client::with_retry(&settings, retry))
 }
 
 struct World {
@@ -171,7 +118,6 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join("home"));
         let store = Store::open(&home).unwrap();
@@ -192,13 +138,17 @@ impl World {
     }
 
     fn fetcher(&self) -> Fetcher {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let options = FetchOptions {
             pause: Duration::from_millis(1),
             ..FetchOptions::default()
         };
-        let source = Arc::new(Http(http));
-        Fetcher::new(source, &self.home, &self.store, Arc::new(Silent), options)
+        Fetcher::new(
+            client(&self.home),
+            &self.home,
+            &self.store,
+            Arc::new(Silent),
+            options,
+        )
     }
 
     fn serve(&self, name: &str, content: Vec<u8>, manner: Manner) {
@@ -457,9 +407,8 @@ async fn stopping_keeps_what_is_there() {
         pause: Duration::from_secs(3600),
         ..FetchOptions::default()
     };
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let fetcher = Fetcher::new(
-        Arc::new(Http(http)),
+        client(&world.home),
         &world.home,
         &world.store,
         Arc::new(Silent),

@@ -460,7 +460,7 @@ fn a_changed_interpreter_is_noticed() {
     let locked = LockedPython::System {
         version: version.clone(),
         path: copy.clone(),
-        sha256: cache.digest(&copy).unwrap(),
+        sha256: Some(cache.digest(&copy).unwrap()),
     };
     check_runtime(&locked, &world.store, &cache).unwrap();
     fs::remove_file(&copy).unwrap();
