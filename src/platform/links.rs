@@ -59,8 +59,9 @@ impl Linker {
     /// fails (too many hard links, for example) is copied.
     pub fn link(self, from: &Path, to: &Path, executable: bool) -> io::Result<()> {
         let linked = match self.mode {
-            LinkMode::Reflink => reflink_copy::reflink(from, to)
-                .and_then(|()| super::set_executable(to, executable)),
+            LinkMode::Reflink => {
+                reflink_copy::reflink(from, to).and_then(|()| super::set_executable(to, executable))
+            }
             LinkMode::HardLink => fs::hard_link(from, to),
             LinkMode::Copy => return copy(from, to, executable),
         };

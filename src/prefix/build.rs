@@ -91,10 +91,7 @@ impl Build<'_> {
             self.layout.site_packages(),
         );
         self.write("pyvenv.cfg", config.as_bytes())?;
-        self.create_folders([
-            self.layout.scripts(),
-            self.layout.site_packages().as_str(),
-        ])?;
+        self.create_folders([self.layout.scripts(), self.layout.site_packages().as_str()])?;
         if self.layout.is_windows() {
             self.copy_launchers()
         } else {
@@ -241,8 +238,7 @@ impl Build<'_> {
                 continue;
             }
             if platform::is_executable(program) {
-                platform::link_program(program, &link)
-                    .map_err(PrefixError::io("create", link))?;
+                platform::link_program(program, &link).map_err(PrefixError::io("create", link))?;
             } else {
                 // The wheel forgot the executable bit, and the shared file is not to be changed.
                 fs::copy(program, &link)

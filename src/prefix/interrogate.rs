@@ -217,10 +217,15 @@ fn base_one_step(path: &Path) -> Option<PathBuf> {
             .then(|| PathBuf::from(value.trim()))
     })?;
     let own_name = path.file_name()?.to_owned();
-    [own_name, "python3".into(), "python".into(), "python.exe".into()]
-        .into_iter()
-        .map(|name| home.join(name))
-        .find(|candidate| candidate.is_file() && candidate != path)
+    [
+        own_name,
+        "python3".into(),
+        "python".into(),
+        "python.exe".into(),
+    ]
+    .into_iter()
+    .map(|name| home.join(name))
+    .find(|candidate| candidate.is_file() && candidate != path)
 }
 
 /// Runs the interpreter.
@@ -409,7 +414,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = cache(folder.path());
         let log = folder.path().join("log");
-        let text = format!("echo x >> {}\n{}", log.display(), says("3.12.1", "cpython", 64));
+        let text = format!(
+            "echo x >> {}\n{}",
+            log.display(),
+            says("3.12.1", "cpython", 64)
+        );
         let path = program(folder.path(), &text);
         let first = cache.interrogate(&path).unwrap();
         assert_eq!(cache.interrogate(&path).unwrap(), first);

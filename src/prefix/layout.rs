@@ -25,7 +25,11 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(runtime: &PythonRuntime) -> Self {
-        Self::new(runtime.feature_release(), runtime.freethreaded, cfg!(windows))
+        Self::new(
+            runtime.feature_release(),
+            runtime.freethreaded,
+            cfg!(windows),
+        )
     }
 
     fn new(version: PythonVersion, freethreaded: bool, windows: bool) -> Self {
@@ -91,7 +95,10 @@ impl Layout {
         let stem = script.strip_suffix(".exe").unwrap_or(script);
         // python, python3, python3.12, pythonw
         stem.strip_prefix("python").is_some_and(|rest| {
-            rest == "w" || rest.chars().all(|c| c.is_ascii_digit() || c == '.' || c == 't')
+            rest == "w"
+                || rest
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || c == '.' || c == 't')
         })
     }
 
@@ -117,7 +124,13 @@ mod tests {
         assert_eq!(unix.record_path("lib/python3.13t/site-packages/a/b"), "a/b");
         let windows = Layout::new(PythonVersion::new(3, 12), false, true);
         assert_eq!(windows.record_path("Scripts/x.py"), "../../Scripts/x.py");
-        for reserved in ["pyvenv.cfg", "bin/python", "bin/Python3", "bin/python3.13", "lib64/x"] {
+        for reserved in [
+            "pyvenv.cfg",
+            "bin/python",
+            "bin/Python3",
+            "bin/python3.13",
+            "lib64/x",
+        ] {
             assert!(unix.is_reserved(reserved), "{reserved}");
         }
         for free in ["bin/python-config", "bin/pythonic", "etc/x", "share/python"] {

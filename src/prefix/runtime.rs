@@ -66,7 +66,7 @@ pub fn lock_system_python(
     let facts = cache.interrogate(path)?;
     Ok(LockedPython::System {
         version: facts.version,
-        sha256: cache.digest(&facts.executable)?,
+        sha256: Some(cache.digest(&facts.executable)?),
         path: facts.executable,
     })
 }
@@ -82,8 +82,17 @@ pub fn check_runtime(
         LockedPython::Managed {
             version, sha256, ..
         } => managed_executable(version, sha256, store).map(|_| ()),
-        LockedPython::System { path, sha256, .. } => {
-            if cache.digest(path)? == *sha256 {
+        LockedPython::System {
+            version,
+            path,
+            sha256,
+        } => {
+            // A lock from another machine names no digest; there the version is all there is.
+            let same = match sha256 {
+                Some(sha256) => cache.digest(path)? == *sha256,
+                None => cache.interrogate(path)?.version == *version,
+            };
+            if same {
                 return Ok(());
             }
             Err(RuntimeError::Changed { path: path.clone() })

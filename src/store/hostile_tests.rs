@@ -128,11 +128,7 @@ fn links_and_devices() {
             TarEntry::File("t/f", b"", 0o644),
             TarEntry::Symlink(name, target),
         ];
-        refuses!(
-            tree_fault(&entries),
-            Some(_),
-            ArchiveFault::LinkOutside(_)
-        );
+        refuses!(tree_fault(&entries), Some(_), ArchiveFault::LinkOutside(_));
     }
     // A file that would be written through a link.
     let entries = [
@@ -206,8 +202,10 @@ fn too_many_entries() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("a.zip");
     let names: Vec<String> = (0..20).map(|n| format!("f{n}")).collect();
-    let entries: Vec<(&str, &[u8], u32)> =
-        names.iter().map(|n| (n.as_str(), &b""[..], 0o644)).collect();
+    let entries: Vec<(&str, &[u8], u32)> = names
+        .iter()
+        .map(|n| (n.as_str(), &b""[..], 0o644))
+        .collect();
     fs::write(&archive, zip_of(&entries)).unwrap();
     let job = Job {
         archive: &archive,
@@ -221,7 +219,10 @@ fn too_many_entries() {
         progress: &*quiet(),
     };
     let error = unpack_zip(&job, false).unwrap_err();
-    assert!(error.to_string().contains("more than 10 entries"), "{error}");
+    assert!(
+        error.to_string().contains("more than 10 entries"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -257,7 +258,10 @@ fn damage() {
     for end in [0, 5, tar.len() / 2, tar.len() - 3] {
         let path = folder.path().join("x.tar.gz");
         fs::write(&path, &tar[..end]).unwrap();
-        assert!(store.add_tree(&path, "x", None, &*quiet()).is_err(), "{end}");
+        assert!(
+            store.add_tree(&path, "x", None, &*quiet()).is_err(),
+            "{end}"
+        );
     }
     assert!(everything_below(&store.root().join("trees")).is_empty());
 }
@@ -282,11 +286,7 @@ fn records_that_lie() {
     );
     let other = hash_field(&Sha256::of("other"));
     let wrong = right.replace(&hash_field(&Sha256::of("x")), &other);
-    refuses!(
-        with(&wrong),
-        Some("pkg/a.py"),
-        ArchiveFault::RecordMismatch
-    );
+    refuses!(with(&wrong), Some("pkg/a.py"), ArchiveFault::RecordMismatch);
     let weak = right.replace(&hash_field(&Sha256::of("x")), "md5=abc");
     refuses!(with(&weak), Some("pkg/a.py"), ArchiveFault::NoHashInRecord);
 

@@ -310,8 +310,7 @@ impl Store {
             return Ok(entry);
         }
         let file = fs::File::open(archive).map_err(StoreError::io("open", archive))?;
-        let archive_sha256 =
-            Sha256::of_reader(file).map_err(StoreError::io("read", archive))?;
+        let archive_sha256 = Sha256::of_reader(file).map_err(StoreError::io("read", archive))?;
         // The key is not known before everything is unpacked, so the archive lends its own.
         let lock = self.lock(Kind::Tree, &archive_sha256)?;
         let staging = self.stage(Kind::Tree, &archive_sha256)?;
@@ -465,12 +464,7 @@ impl EntryFile {
     }
 }
 
-fn job<'a>(
-    archive: &'a Path,
-    label: &'a str,
-    staging: &Path,
-    progress: &'a dyn Task,
-) -> Job<'a> {
+fn job<'a>(archive: &'a Path, label: &'a str, staging: &Path, progress: &'a dyn Task) -> Job<'a> {
     Job {
         archive,
         label,

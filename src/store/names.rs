@@ -194,7 +194,10 @@ mod tests {
             names.add("A/B"),
             Err(ArchiveFault::CaseCollision(_))
         ));
-        assert!(matches!(names.add("a"), Err(ArchiveFault::FileAndFolder(_))));
+        assert!(matches!(
+            names.add("a"),
+            Err(ArchiveFault::FileAndFolder(_))
+        ));
         assert!(matches!(
             names.add("a/c/d"),
             Err(ArchiveFault::FileAndFolder(_))

@@ -145,9 +145,7 @@ pub(crate) fn tar_gz_of(entries: &[TarEntry<'_>], level: u32, mtime: u64) -> Vec
             TarEntry::File(name, content, mode) => {
                 (name, content, *mode, tar::EntryType::Regular, "")
             }
-            TarEntry::Symlink(name, target) => {
-                (name, b"", 0o777, tar::EntryType::Symlink, *target)
-            }
+            TarEntry::Symlink(name, target) => (name, b"", 0o777, tar::EntryType::Symlink, *target),
             TarEntry::Hard(name, target) => (name, b"", 0o644, tar::EntryType::Link, *target),
             TarEntry::Other(name, kind) => (name, b"", 0o755, *kind, ""),
         };

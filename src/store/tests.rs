@@ -61,14 +61,13 @@ fn modes_are_read_only_and_never_setuid() {
     let (folder, store) = new_store();
     let wheel = sample();
     let entry = store
-        .add_wheel(
-            &wheel.write(folder.path()),
-            &wheel.file_name(),
-            &*quiet(),
-        )
+        .add_wheel(&wheel.write(folder.path()), &wheel.file_name(), &*quiet())
         .unwrap();
     let mode = |path: &str| {
-        let mode = fs::metadata(entry.root.join(path)).unwrap().permissions().mode();
+        let mode = fs::metadata(entry.root.join(path))
+            .unwrap()
+            .permissions()
+            .mode();
         mode & 0o7333
     };
     assert_eq!(mode("pkg/__init__.py"), 0);
@@ -95,7 +94,10 @@ fn many_at_once_unpack_it_once() {
     });
     assert!(entries.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(store.verify(&*quiet()).is_empty());
-    assert_eq!(fs::read_dir(store.root().join("wheels")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(store.root().join("wheels")).unwrap().count(),
+        1
+    );
 }
 
 #[test]
@@ -138,11 +140,7 @@ fn damage_is_found() {
     let (folder, store) = new_store();
     let wheel = sample();
     let entry = store
-        .add_wheel(
-            &wheel.write(folder.path()),
-            &wheel.file_name(),
-            &*quiet(),
-        )
+        .add_wheel(&wheel.write(folder.path()), &wheel.file_name(), &*quiet())
         .unwrap();
     let module = entry.root.join("pkg/__init__.py");
     fs::remove_file(&module).unwrap();

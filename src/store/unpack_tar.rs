@@ -178,8 +178,9 @@ impl Unpacker<'_> {
         name: String,
         target: &[u8],
     ) -> Result<(), Result<ArchiveFault, StoreError>> {
-        let outside =
-            || ArchiveFault::LinkOutside(String::from_utf8_lossy(target).escape_debug().to_string());
+        let outside = || {
+            ArchiveFault::LinkOutside(String::from_utf8_lossy(target).escape_debug().to_string())
+        };
         let source = self
             .below_top(target)
             .map_err(Ok)?

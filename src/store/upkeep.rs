@@ -151,8 +151,8 @@ impl Store {
             let path = folder.join(&name);
             if let Some(key) = Staging::staged_name(&name) {
                 let lock_path = self.lock_path(kind, key);
-                let lock = LockFile::try_acquire(&lock_path)
-                    .map_err(StoreError::io("lock", lock_path))?;
+                let lock =
+                    LockFile::try_acquire(&lock_path).map_err(StoreError::io("lock", lock_path))?;
                 let Some(lock) = lock else { continue };
                 remove_tree(&path).map_err(StoreError::io("remove", path))?;
                 lock.remove();

@@ -2,7 +2,6 @@
 
 use std::{fs, io, path::Path, str::FromStr as _};
 
-
 use super::{
     StoredFile,
     error::{ArchiveFault, Blame, StoreError},
