@@ -315,6 +315,21 @@ pub struct Command {
     pub service: Option<Service>,
 }
 
+impl Command {
+    /// A command that is nothing but a command line.
+    pub fn plain(run: Vec<String>) -> Self {
+        Self {
+            run,
+            summary: String::new(),
+            default: true,
+            cwd: String::new(),
+            env: BTreeMap::new(),
+            accelerator_args: false,
+            service: None,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -1,10 +1,10 @@
 //! `aienv cache`
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, output};
 use crate::{tools::Manager, types::human_bytes};
 
 #[derive(clap::Args)]
@@ -30,31 +30,30 @@ enum Command {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let mut out = std::io::stdout().lock();
     match args.command {
         Command::Dir => {
-            super::output::finish(writeln!(out, "{}", context.home.root().display()))?;
+            output::print(&format!("{}\n", context.home.root().display()))?;
         }
         Command::Size { json } => {
-            let sizes = Manager::of(context)?.sizes()?;
-            let written = if json {
-                super::output::json(&mut out, &sizes)
-            } else {
-                writeln!(
-                    out,
-                    "store     {:>10}  unpacked artifacts ({} of them unused)\n\
-                     prefixes  {:>10}  beyond what they share with the store\n\
-                     cache     {:>10}  index pages, metadata, downloads",
-                    human_bytes(sizes.store),
-                    human_bytes(sizes.unused),
-                    human_bytes(sizes.prefixes),
-                    human_bytes(sizes.cache),
-                )
-            };
-            super::output::finish(written)?;
+            let sizes = context.manager()?.sizes()?;
+            if json {
+                return output::json(&sizes);
+            }
+            output::print(&format!(
+                "store     {:>10}  unpacked artifacts ({} of them unused)
+\
+                 prefixes  {:>10}  beyond what they share with the store
+\
+                 cache     {:>10}  index pages, metadata, downloads
+",
+                human_bytes(sizes.store),
+                human_bytes(sizes.unused),
+                human_bytes(sizes.prefixes),
+                human_bytes(sizes.cache),
+            ))?;
         }
         Command::Gc => {
-            let freed = Manager::of(context)?.gc()?;
+            let freed = context.manager()?.gc()?;
             context.progress.step(&format!(
                 "removed {} artifacts and {} prefixes, {}",
                 freed.entries,
@@ -63,9 +62,9 @@ pub fn run(args: Args, context: &Context) -> Outcome {
             ));
         }
         Command::Verify => {
-            let damaged = Manager::of(context)?.verify();
+            let damaged = context.manager()?.verify();
             for damage in &damaged {
-                super::output::finish(writeln!(out, "{damage}"))?;
+                output::print(&format!("{damage}\n"))?;
             }
             if !damaged.is_empty() {
                 context.progress.note("`aienv cache gc` removes unused entries; `aienv repair TOOL` fetches the others anew");

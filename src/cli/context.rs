@@ -8,6 +8,7 @@ use crate::{
     home::Home,
     progress::Progress,
     settings::{Overrides, PythonPreference, Settings, SettingsError},
+    tools::Manager,
 };
 
 /// Options every command takes.
@@ -92,6 +93,11 @@ impl Context {
     /// Everything the user set: options, environment, files. Reads them anew on each call.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         Settings::load(&self.home, &self.global.sources.overrides())
+    }
+
+    /// What operations on tools go through.
+    pub fn manager(&self) -> Result<Manager, Failure> {
+        Ok(Manager::new(&self.home, &self.settings()?, Arc::clone(&self.progress))?)
     }
 
     /// The catalogue. What is broken in the user's folders is noted, and left out.

@@ -48,7 +48,7 @@ impl InstallArgs {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let options = args.installing.options(&args.solving)?;
     let installed = match &args.lock {
         Some(file) => {
@@ -77,7 +77,7 @@ fn install(
         if missing.iter().any(|other| other.name() == wanted.name()) {
             continue;
         }
-        wanted.wishes = manager.wishes(wanted.name(), &options.plan, solving.accel_text().as_deref())?;
+        wanted.wishes = manager.wishes(wanted.name(), &options.plan, solving.accel())?;
         match manager.up_to_date(&wanted)? {
             Some(installed) if !solving.fresh() => done.push(installed),
             _ => missing.push(wanted),

@@ -65,7 +65,7 @@ pub struct RemoveArgs {
 }
 
 pub fn add(args: AddArgs, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let state = manager.installed(&args.tool)?;
     let wanted = manager.add_wanted(&state, &args.packages)?;
     let options = args.installing.options(&SolvingArgs::default())?;
@@ -78,7 +78,7 @@ pub fn add(args: AddArgs, context: &Context) -> Outcome {
 }
 
 pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let mut states: Vec<ToolState> = if args.all {
         manager.all_installed()?
     } else {
@@ -111,7 +111,7 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
 }
 
 pub fn rollback(args: RollbackArgs, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let installed = manager.rollback(&args.tool, args.to)?;
     context.progress.step(&format!(
         "{} is back at {} (generation {})",
@@ -121,7 +121,7 @@ pub fn rollback(args: RollbackArgs, context: &Context) -> Outcome {
 }
 
 pub fn repair(args: RepairArgs, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let options = args.installing.options(&SolvingArgs::default())?;
     for tool in &args.tools {
         let installed = manager.repair(tool, &options)?;
@@ -132,7 +132,7 @@ pub fn repair(args: RepairArgs, context: &Context) -> Outcome {
 }
 
 pub fn pin(args: NameArgs, pinned: bool, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     for tool in &args.tools {
         let state = manager.pin(tool, pinned)?;
         let version = state.current().map_or_else(String::new, |g| format!(" at {}", g.version));
@@ -143,7 +143,7 @@ pub fn pin(args: NameArgs, pinned: bool, context: &Context) -> Outcome {
 }
 
 pub fn remove(args: RemoveArgs, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     for tool in &args.tools {
         let removal = manager.remove(tool, args.purge)?;
         match &removal.kept_data {

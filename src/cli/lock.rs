@@ -1,8 +1,8 @@
 //! `aienv lock`
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use super::{Context, Outcome, solving::SolvingArgs};
+use super::{Context, Outcome, output, solving::SolvingArgs};
 use crate::tools::Manager;
 
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let wanted = manager.wanted(&args.tool)?;
     let plans = manager.plan_all(&[wanted], &args.solving.options()?)?;
     for planned in &plans {
@@ -31,7 +31,9 @@ pub fn run(args: Args, context: &Context) -> Outcome {
                 manager.write_lock(path, &text)?;
                 context.progress.step(&format!("wrote `{}`", path.display()));
             }
-            None => super::output::finish(std::io::stdout().lock().write_all(text.as_bytes()))?,
+            None => {
+                output::print(&text)?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 the
 //! operation failed, 2 wrong usage.
 
+mod cache;
 mod catalog;
 mod context;
 mod env;
@@ -10,12 +11,18 @@ mod failure;
 mod host;
 mod logs;
 mod info;
+mod install;
+mod life;
 mod list;
+mod lock;
 mod output;
 mod path;
+mod plan;
 mod ps;
+mod run;
 mod search;
 mod shell;
+mod solving;
 mod stop;
 mod terminal;
 mod which;
@@ -47,28 +54,52 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
-    Host(host::Args),
-    /// Start your shell in the environment of a tool
-    Shell(shell::Args),
-    /// Print the environment of a tool in the language of a shell
-    Env(env::Args),
-    /// Print the folder to put on PATH, and how
-    Path(path::Args),
-    /// Show the services that are running
-    Ps(ps::Args),
-    /// Stop services
-    Stop(stop::Args),
-    /// Print what a service has written
-    Logs(logs::Args),
-    /// Show the program, the tool and the prefix behind a command
-    Which(which::Args),
+    /// Install tools, each in an environment of its own
+    Install(install::Args),
+    /// Start a tool, installing it first if it is not there
+    Run(run::Args),
     /// List the tools that can be installed
     List(list::Args),
     /// Find tools by words
     Search(search::Args),
     /// Show what a tool is, needs and offers
     Info(info::Args),
+    /// Show what would be installed, and why
+    Plan(plan::Args),
+    /// Write the plan of a tool as a lock file (PEP 751)
+    Lock(lock::Args),
+    /// Add packages to a tool (plugins, extra nodes); its torch stays as it is
+    Add(life::AddArgs),
+    /// Bring tools to their newest versions
+    Upgrade(life::UpgradeArgs),
+    /// Go back to an earlier generation of a tool
+    Rollback(life::RollbackArgs),
+    /// Make an installed tool whole again
+    Repair(life::RepairArgs),
+    /// Keep tools from being upgraded
+    Pin(life::NameArgs),
+    /// Let pinned tools be upgraded again
+    Unpin(life::NameArgs),
+    /// Remove tools; their data stays unless told otherwise
+    Remove(life::RemoveArgs),
+    /// Show the services that are running
+    Ps(ps::Args),
+    /// Stop services
+    Stop(stop::Args),
+    /// Print what a service has written
+    Logs(logs::Args),
+    /// Start your shell in the environment of a tool
+    Shell(shell::Args),
+    /// Print the environment of a tool in the language of a shell
+    Env(env::Args),
+    /// Show the program, the tool and the prefix behind a command
+    Which(which::Args),
+    /// Print the folder to put on PATH, and how
+    Path(path::Args),
+    /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
+    Host(host::Args),
+    /// Look after the files aienv keeps
+    Cache(cache::Args),
     /// Check manifests
     Catalog(catalog::Args),
 }
@@ -85,17 +116,29 @@ pub fn main() -> ExitCode {
         }
     };
     let result = Context::new(cli.global).and_then(|context| match cli.command {
-        Command::Host(args) => host::run(args, &context),
-        Command::Shell(args) => shell::run(args, &context),
-        Command::Env(args) => env::run(args, &context),
-        Command::Path(args) => path::run(args, &context),
-        Command::Ps(args) => ps::run(args, &context),
-        Command::Stop(args) => stop::run(args, &context),
-        Command::Logs(args) => logs::run(args, &context),
-        Command::Which(args) => which::run(args, &context),
+        Command::Install(args) => install::run(args, &context),
+        Command::Run(args) => run::run(args, &context),
         Command::List(args) => list::run(args, &context),
         Command::Search(args) => search::run(args, &context),
         Command::Info(args) => info::run(args, &context),
+        Command::Plan(args) => plan::run(args, &context),
+        Command::Lock(args) => lock::run(args, &context),
+        Command::Add(args) => life::add(args, &context),
+        Command::Upgrade(args) => life::upgrade(args, &context),
+        Command::Rollback(args) => life::rollback(args, &context),
+        Command::Repair(args) => life::repair(args, &context),
+        Command::Pin(args) => life::pin(args, true, &context),
+        Command::Unpin(args) => life::pin(args, false, &context),
+        Command::Remove(args) => life::remove(args, &context),
+        Command::Ps(args) => ps::run(args, &context),
+        Command::Stop(args) => stop::run(args, &context),
+        Command::Logs(args) => logs::run(args, &context),
+        Command::Shell(args) => shell::run(args, &context),
+        Command::Env(args) => env::run(args, &context),
+        Command::Which(args) => which::run(args, &context),
+        Command::Path(args) => path::run(args, &context),
+        Command::Host(args) => host::run(args, &context),
+        Command::Cache(args) => cache::run(args, &context),
         Command::Catalog(args) => catalog::run(args, &context),
     });
     result.unwrap_or_else(|failure| failure.report())

@@ -1,11 +1,9 @@
 //! `aienv plan`
 
-use std::{io::Write as _, process::ExitCode};
-
 use console::style;
 use serde::Serialize;
 
-use super::{Context, Outcome, solving::SolvingArgs};
+use super::{Context, Outcome, output, solving::SolvingArgs};
 use crate::{
     lock::{Lock, LockedPackage},
     solve::{Choice, Plan, Requested},
@@ -26,21 +24,18 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let manager = Manager::new(context)?;
+    let manager = context.manager()?;
     let wanted = args.tools.iter().map(|tool| manager.wanted(tool)).collect::<Result<Vec<_>, _>>()?;
     let plans = manager.plan_all(&wanted, &args.solving.options()?)?;
-    let mut out = std::io::stdout().lock();
-    let written = if args.json {
+    if args.json {
         let all: Vec<_> = plans.iter().map(|planned| JsonPlan::new(planned, &manager)).collect();
-        match &all[..] {
-            [one] => super::output::json(&mut out, one),
-            many => super::output::json(&mut out, &many),
-        }
-    } else {
-        plans.iter().try_for_each(|planned| write!(out, "{}", render(planned, &manager)))
-    };
-    super::output::finish(written)?;
-    Ok(ExitCode::SUCCESS)
+        return match &all[..] {
+            [one] => output::json(one),
+            many => output::json(&many),
+        };
+    }
+    let texts: Vec<_> = plans.iter().map(|planned| render(planned, &manager)).collect();
+    output::print(&texts.join("\n"))
 }
 
 /// The plan as people read it.

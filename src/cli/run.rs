@@ -56,7 +56,7 @@ fn installed_records(args: &Args, context: &Context) -> Result<Option<String>, F
 }
 
 fn install_first(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
-    let manager = Manager::of(context)?;
+    let manager = context.manager()?;
     let wanted = manager.wanted(&args.tool)?;
     let name = wanted.name().to_owned();
     // The reference may be another spelling of something installed, such as a path.

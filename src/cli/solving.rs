@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::{
+    error::UserError,
     host::Host,
-    solve::AcceleratorRequest,
     tools::PlanOptions,
     types::{PackageName, PythonVersion},
 };
@@ -15,7 +15,7 @@ use crate::{
 pub struct SolvingArgs {
     /// Accelerator build: `cpu`, `cuda`, `cu128`, `rocm`, `rocm6.4`, `xpu` or `mps`
     #[arg(long, value_name = "BUILD")]
-    accel: Option<AcceleratorRequest>,
+    accel: Option<String>,
     /// Python version, such as 3.12
     #[arg(long, value_name = "X.Y")]
     python: Option<PythonVersion>,
@@ -34,15 +34,40 @@ pub struct SolvingArgs {
 }
 
 impl SolvingArgs {
+    /// `--accel` as typed; it is kept for upgrades.
+    pub fn accel(&self) -> Option<&str> {
+        self.accel.as_deref()
+    }
+
+    /// Whether `--fresh` was given.
+    pub fn fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// As the tools room takes them.
     pub fn options(&self) -> Result<PlanOptions, Failure> {
         Ok(PlanOptions {
-            accelerator: self.accel,
+            accelerator: self.accel.as_deref().map(str::parse).transpose().map_err(BadAccelerator)?,
             python: self.python,
             host: self.host.as_deref().map(Host::load).transpose()?,
             build: self.allow_build.iter().cloned().collect(),
             only_wheels: self.only_wheels,
             fresh: self.fresh,
         })
+    }
+}
+
+/// `--accel` names no build.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadAccelerator(String);
+
+impl UserError for BadAccelerator {
+    fn code(&self) -> &'static str {
+        "usage.accelerator"
+    }
+
+    fn is_usage(&self) -> bool {
+        true
     }
 }

@@ -107,3 +107,12 @@ impl IndexError {
 impl crate::error::UserError for IndexError { fn code(&self) -> &'static str { "x" } }
 impl DistFile { /// f
 pub fn from_url(_u: &str) -> Result<(Version, Self), IndexError> { unreachable!() } }
+
+/// stub
+pub struct IndexClient;
+impl IndexClient { /// s
+pub fn new(_: crate::net::Client, _: &crate::settings::Settings, _: &crate::home::Home, _: tokio::runtime::Handle) -> Self { Self } }
+impl PackageIndex for IndexClient {
+    fn releases(&self, _: &IndexId, _: &PackageName) -> Result<Arc<Releases>, IndexError> { unreachable!() }
+    fn metadata(&self, _: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> { unreachable!() }
+}

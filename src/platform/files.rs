@@ -52,3 +52,16 @@ pub fn is_executable(path: &Path) -> bool {
     #[cfg(not(unix))]
     path.is_file()
 }
+
+/// How many names a file has: more than one when it is hard-linked. 1 where that cannot be told.
+pub fn link_count(metadata: &std::fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::MetadataExt::nlink(metadata)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        1
+    }
+}

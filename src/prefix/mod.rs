@@ -21,6 +21,7 @@ mod plan;
 pub mod pythons;
 mod runtime;
 mod scripts;
+mod verify;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,6 +34,7 @@ use std::{
 
 pub use error::PrefixError;
 pub use interrogate::{InterpreterCache, InterpreterFacts, OLDEST};
+pub use verify::Damaged;
 pub use runtime::{PythonRuntime, RuntimeError, check_runtime, lock_system_python};
 
 use crate::{

@@ -82,6 +82,18 @@ pub struct Damage {
     pub damage: DamageKind,
 }
 
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = match self.damage {
+            DamageKind::Missing => "is gone",
+            DamageKind::Changed => "was changed",
+            DamageKind::Unreadable => "cannot be read",
+        };
+        write!(f, "{} {how}", self.path.display())?;
+        if self.file_name.is_empty() { Ok(()) } else { write!(f, " (from {})", self.file_name) }
+    }
+}
+
 impl Store {
     /// Keys of all entries of a kind, sorted, complete or not.
     pub fn keys(&self, kind: Kind) -> Vec<Sha256> {

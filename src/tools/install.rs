@@ -7,8 +7,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
-    path::PathBuf,
-    process::Command,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -27,6 +26,7 @@ use crate::{
     lock::{ArtifactKind, Lock, LockedPython},
     platform::LockFile,
     prefix::{InterpreterCache, Prefix, PrefixRequest, PythonRuntime},
+    solve::Plan,
     store::{Entry, Kind},
     types::PackageName,
 };
@@ -272,41 +272,35 @@ impl Manager {
         Ok(launch::record::build(manifest, &place)?)
     }
 
-    /// Tries what the manifest says must work.
+    /// Tries what the manifest says must work, each as a command of the tool would be started.
     fn check(&self, manifest: &Manifest, lock: &Lock, prefix: &Prefix) -> Result<(), ToolError> {
-        let records = self.records(manifest, lock, prefix, 0)?;
-        let Some(like) = records.first() else { return Ok(()) };
         for check in &manifest.checks {
-            let (arguments, shown): (Vec<String>, String) = match check {
+            let run = match check {
                 Check::Import(modules) => {
-                    let code = format!("import {}", modules.join(", "));
-                    (vec!["-c".to_owned(), code.clone()], code)
+                    vec!["{python}".to_owned(), "-c".to_owned(), format!("import {}", modules.join(", "))]
                 }
-                Check::Run(words) => {
-                    (launch::record::expand(manifest, words, prefix, &self.home)?, words.join(" "))
-                }
+                Check::Run(words) => words.clone(),
+            };
+            let shown = match check {
+                Check::Import(modules) => format!("import {}", modules.join(", ")),
+                Check::Run(words) => words.join(" "),
             };
             self.progress.step(&format!("Checking {}: {shown}", manifest.title));
-            let mut command = match check {
-                Check::Import(_) => Command::new(prefix.python()),
-                Check::Run(_) => Command::new(&arguments[0]),
-            };
-            command.args(match check {
-                Check::Import(_) => &arguments[..],
-                Check::Run(_) => &arguments[1..],
-            });
-            like.environment.apply_to(&mut command);
-            let output = command
-                .output()
-                .map_err(|source| ToolError::Io { action: "run", path: prefix.python(), source })?;
-            if !output.status.success() {
-                let text = String::from_utf8_lossy(&output.stderr);
-                let last: Vec<_> = text.lines().rev().take(15).collect();
-                return Err(ToolError::CheckFailed {
-                    tool: manifest.title.clone(),
-                    check: shown,
-                    output: last.into_iter().rev().map(|line| format!("  {line}\n")).collect(),
-                });
+            let mut probe = manifest.clone();
+            probe.commands = [("check".to_owned(), crate::catalog::manifest::Command::plain(run))].into();
+            for record in self.records(&probe, lock, prefix, 0)? {
+                let output = aienv_shim::command(&record, &[], None)
+                    .map_err(launch::LaunchError::from)?
+                    .stdin(std::process::Stdio::null())
+                    .output()
+                    .map_err(|source| ToolError::Io { action: "run", path: record.program.clone(), source })?;
+                if !output.status.success() {
+                    return Err(ToolError::CheckFailed {
+                        tool: manifest.title.clone(),
+                        check: shown,
+                        output: last_lines(&output),
+                    });
+                }
             }
         }
         Ok(())
@@ -338,6 +332,32 @@ impl Manager {
         Ok(Loaded::from_kept(text, &path)?)
     }
 
+    /// What a lock file says, as a plan. The manifest is that of the tool the lock names, unless
+    /// another is given: it says how the tool is started.
+    pub fn planned_from_lock(&self, path: &Path, manifest: Option<&str>) -> Result<Planned, ToolError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ToolError::Io { action: "read", path: path.to_owned(), source })?;
+        let lock = Lock::from_pylock(&text)
+            .map_err(|source| ToolError::LockFile { path: path.to_owned(), source })?;
+        let here = self.host().target();
+        if (lock.target.os, lock.target.arch) != (here.os, here.arch) {
+            return Err(ToolError::LockElsewhere {
+                path: path.to_owned(),
+                made_for: lock.target.to_string(),
+                here: here.to_string(),
+            });
+        }
+        let wanted = self.wanted(manifest.unwrap_or(&lock.tool))?;
+        let plan = Plan { lock, choices: Vec::new(), requested: BTreeMap::new(), notes: Vec::new() };
+        Ok(Planned { wanted, plan })
+    }
+
+    /// Writes a lock file in one step.
+    pub fn write_lock(&self, path: &Path, text: &str) -> Result<(), ToolError> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(write_atomically(&path, text)?)
+    }
+
     /// The wishes of an installed tool with those of the command line on top.
     pub fn wishes(&self, name: &str, options: &PlanOptions, accelerator: Option<&str>) -> Result<Wishes, ToolError> {
         let mut wishes = ToolState::load(&self.home, name)?.map(|state| state.wishes).unwrap_or_default();
@@ -355,4 +375,14 @@ impl Manager {
         }
         Ok(wishes)
     }
+}
+
+/// The end of what a program printed, indented.
+fn last_lines(output: &std::process::Output) -> String {
+    const SHOWN: usize = 15;
+    let text = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<_> = text.lines().collect();
+    let start = lines.len().saturating_sub(SHOWN);
+    lines[start..].iter().map(|line| format!("  {line}\n")).collect()
 }
