@@ -215,13 +215,10 @@ fn variable(text: &str) -> Check {
         ("PATH", "name the package of the program in `programs`"),
         ("PYTHONPATH", "name the packages in `packages.requires`"),
         ("PYTHONHOME", "aienv sets it"),
-        (
-            "LD_LIBRARY_PATH",
-            "use `accelerators.<accelerator>.libraries`",
-        ),
+        ("LD_LIBRARY_PATH", "add its package to `packages.requires`"),
         (
             "DYLD_LIBRARY_PATH",
-            "use `accelerators.<accelerator>.libraries`",
+            "add its package to `packages.requires`",
         ),
     ];
     match OWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
