@@ -276,10 +276,6 @@ pub struct AcceleratorNeeds {
     /// Requirements added.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Folders below site-packages whose shared libraries the tool's own code looks for by name
-    /// (`nvidia/cublas/lib`); put on the loader's path at launch, where they exist.
-    #[serde(default)]
-    pub libraries: Vec<String>,
     /// Arguments added to every command, after the command's own.
     #[serde(default)]
     pub args: Vec<String>,

@@ -218,7 +218,6 @@ static ACCELERATOR: Table = table(&[
     may("package", PACKAGE),
     may("extras", list(&EXTRA)),
     may("requires", list(&REQUIREMENT)),
-    may("libraries", list(&RELATIVE_PATH)),
     may("args", list(&TEMPLATE)),
     may("env", environment(&TEMPLATE)),
 ]);

@@ -5,6 +5,8 @@
 
 use std::{path::Component, str::FromStr as _};
 
+use pep508_rs::VersionOrUrl;
+
 use crate::types::{
     ExtraName, PackageName, PythonVersion, Sha256, Version, VersionSpecifiers, parse_requirement,
 };
@@ -213,13 +215,10 @@ fn variable(text: &str) -> Check {
         ("PATH", "name the package of the program in `programs`"),
         ("PYTHONPATH", "name the packages in `packages.requires`"),
         ("PYTHONHOME", "aienv sets it"),
-        (
-            "LD_LIBRARY_PATH",
-            "use `accelerators.<accelerator>.libraries`",
-        ),
+        ("LD_LIBRARY_PATH", "add its package to `packages.requires`"),
         (
             "DYLD_LIBRARY_PATH",
-            "use `accelerators.<accelerator>.libraries`",
+            "add its package to `packages.requires`",
         ),
     ];
     match OWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
@@ -272,9 +271,15 @@ fn choice(what: &str, words: &[&str], text: &str) -> Check {
 }
 
 fn requirement(text: &str) -> Check {
-    parse_requirement(text)
-        .map(drop)
-        .map_err(|error| format!("is not a PEP 508 requirement: `{text}`: {}", error.why))
+    let parsed = parse_requirement(text)
+        .map_err(|error| format!("is not a PEP 508 requirement: `{text}`: {}", error.why))?;
+    let by_url = matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_)));
+    unless(by_url && !text.contains("#sha256="), || {
+        format!(
+            "names a URL that must end in `#sha256=…`, so that what is downloaded can be \
+             verified: `{text}`"
+        )
+    })
 }
 
 fn specifiers(text: &str) -> Check {
@@ -458,6 +463,21 @@ mod tests {
         rejects(Text::Commit, &["main", "20ca544", "v1.0"]);
         rejects(Text::Specifiers, &["2.7", "~=2", "latest"]);
         accepts(Text::Specifiers, &[">=2.7,<3", "==2.*", ""]);
+    }
+
+    #[test]
+    fn requirements_by_url_carry_a_digest() {
+        accepts(
+            Text::Requirement,
+            &["a>=1", "a @ https://files.example/a-1.whl#sha256=00"],
+        );
+        rejects(
+            Text::Requirement,
+            &[
+                "a @ https://files.example/a-1.whl",
+                "a @ git+https://git.example/a",
+            ],
+        );
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Expand<'_> {
         environment
             .set
             .push(("AIENV_DATA".into(), place.data.into()));
+        environment
+            .defaults
+            .extend(self.variables([&manifest.env_default])?);
         if command.service.is_some() {
             // Output goes through a pipe to the log; it should arrive when it is written.
             environment
@@ -297,6 +300,8 @@ mod tests {
         [env]
         SHARED = "manifest"
         OTHER = "manifest"
+        [env-default]
+        HF_HOME = "{models}/huggingface"
         [commands.sketch]
         run = ["{python}", "{tree}/main.py", "--json", '{"a": {"b": 1}}', "{data}"]
         default = true
@@ -336,6 +341,19 @@ mod tests {
         let environment = record.environment.apply([], |_| false);
         let found = environment.into_iter().find(|(other, _)| other == name)?;
         found.1.into_string().ok()
+    }
+
+    #[test]
+    fn a_default_gives_way_to_the_user() {
+        let records = build(&manifest(MANIFEST), &place(Accelerator::Cpu)).unwrap();
+        assert_eq!(
+            variable(&records[0], "HF_HOME").unwrap(),
+            "/h/models/huggingface"
+        );
+        let own = [("HF_HOME".into(), "/mine".into())];
+        let environment = records[0].environment.apply(own, |_| false);
+        let found = environment.iter().find(|(name, _)| *name == "HF_HOME");
+        assert_eq!(found.unwrap().1, "/mine");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub enum SolveError {
         place: String,
         /// What is wrong with it.
         #[source]
-        source: Box<pep508_rs::Pep508Error>,
+        source: crate::types::ParseRequirementError,
     },
     /// A direct URL that cannot be used.
     #[error("`{requirement}` cannot be used: {why}")]

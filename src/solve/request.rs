@@ -16,7 +16,7 @@ use crate::{
     host::Host,
     index::{DistFile, DistKind, PackageIndex},
     lock::{Artifact, ArtifactKind, Lock, LockedPackage, LockedTree},
-    types::{Accelerator, PackageName, PythonVersion, Requirement, Version},
+    types::{Accelerator, PackageName, PythonVersion, Requirement, Version, parse_requirement},
 };
 
 /// Interpreters in the order of preference when a manifest states none.
@@ -225,10 +225,10 @@ fn problem(
 
 /// Reads a requirement, naming the place it stands in on failure.
 pub fn parse(text: &str, place: &str) -> Result<Requirement, SolveError> {
-    text.parse().map_err(|source| SolveError::BadRequirement {
+    parse_requirement(text).map_err(|source| SolveError::BadRequirement {
         text: text.to_owned(),
         place: place.to_owned(),
-        source: Box::new(source),
+        source,
     })
 }
 

@@ -100,6 +100,7 @@ impl<'de> Deserialize<'de> for Accelerator {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
