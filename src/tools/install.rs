@@ -326,10 +326,7 @@ impl Manager {
 
     /// The manifest a tool was installed from.
     pub fn manifest_of(&self, state: &ToolState) -> Result<Loaded, ToolError> {
-        let path = self.manifest_path(&state.name);
-        let text = fs::read_to_string(&path)
-            .map_err(|source| ToolError::Io { action: "read", path: path.clone(), source })?;
-        Ok(Loaded::from_kept(text, &path)?)
+        Ok(Loaded::from_file(&self.manifest_path(&state.name))?)
     }
 
     /// What a lock file says, as a plan. The manifest is that of the tool the lock names, unless
