@@ -1,1 +1,3 @@
-//! Room under construction.
+//! Facts about the world, as data (`manifests/compat/*.toml`), and the questions asked of them.
+
+pub mod gpus;
