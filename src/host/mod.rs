@@ -4,11 +4,28 @@
 //! listed in [`Host::unread`] with the reason, because that is what a diagnosis needs. A saved
 //! `Host` (JSON) stands in for the machine wherever a plan is made.
 
-use std::path::PathBuf;
+mod cpu;
+mod deadline;
+mod detect;
+mod driver_version;
+mod gpu;
+mod load;
+mod memory;
+mod os;
+mod pythons;
+mod root;
+mod surroundings;
+
+use std::{ffi::OsString, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use load::HostError;
+
 use crate::types::{Arch, Libc, Os, Target, Version};
+
+/// Environment variables as probes see them: the process's own, or a test's.
+type Env<'a> = &'a (dyn Fn(&str) -> Option<OsString> + Sync);
 
 /// The version of the JSON form of [`Host`].
 pub const SCHEMA: u32 = 1;
@@ -22,7 +39,7 @@ pub struct Host {
     pub os: OsInfo,
     /// Processor, memory and disk.
     pub cpu: Cpu,
-    /// Physical memory in bytes.
+    /// Memory in bytes: what the machine has, or the container's limit when that is lower.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
     /// Free bytes on the disk that holds aienv's home.
@@ -139,10 +156,10 @@ pub struct Gpu {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NvidiaDriver {
     /// Version of the user-space driver, such as `580.95.05`; absent when only the kernel's is known.
-    #[serde(default)]
+    #[serde(default, with = "driver_version")]
     pub version: Option<Version>,
     /// Version of the loaded kernel module.
-    #[serde(default)]
+    #[serde(default, with = "driver_version")]
     pub kernel_version: Option<Version>,
     /// Highest CUDA version the driver supports, `(12, 8)`.
     #[serde(default)]
@@ -206,7 +223,7 @@ pub enum PythonOrigin {
 /// A Python interpreter of the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoundPython {
-    /// The executable, links resolved.
+    /// The executable, links resolved (but for Homebrew's, which outlive the files they lead to).
     pub path: PathBuf,
     /// Full version: `3.11.7`.
     pub version: Version,
@@ -224,6 +241,23 @@ pub struct Unread {
     pub what: String,
     /// Why: the error.
     pub why: String,
+}
+
+impl Unread {
+    fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self {
+            what: what.to_string(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl NvidiaDriver {
+    /// A driver version as NVIDIA writes it: the third number always has two digits
+    /// (`580.95.05`), which a version number by itself does not remember.
+    pub fn spelled(version: &Version) -> String {
+        driver_version::spelled(version)
+    }
 }
 
 impl Host {

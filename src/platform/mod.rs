@@ -3,6 +3,7 @@
 //! Everything above asks here instead of writing `#[cfg]` of its own. Each module is small and
 //! says what happens on Linux, macOS and Windows.
 
+pub mod access;
 mod disk;
 mod files;
 mod links;
@@ -11,6 +12,8 @@ mod positioned;
 pub mod process;
 mod sandbox;
 mod staging;
+#[cfg(target_os = "macos")]
+pub mod sysctl;
 
 pub use disk::{free_bytes, is_disk_full};
 pub use files::{SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, link_count, set_executable};
