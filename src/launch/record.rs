@@ -50,12 +50,11 @@ pub struct Placement<'a> {
 /// # Errors
 /// A placeholder has no value, a command is malformed, or the system's interpreter is gone.
 pub fn build(manifest: &Manifest, place: &Placement<'_>) -> Result<Vec<LaunchRecord>, LaunchError> {
-    let libraries = rules::library_folders(place.site_packages, place.accelerator, place.os);
     let check = place
         .system_python
         .map(|path| InterpreterCheck::of(path).map_err(LaunchError::io("look at", path)))
         .transpose()?;
-    let single = manifest.commands.len() == 1;
+    let default = manifest.default_command().map(|(name, _)| name);
     manifest
         .commands
         .iter()
@@ -64,8 +63,8 @@ pub fn build(manifest: &Manifest, place: &Placement<'_>) -> Result<Vec<LaunchRec
                 command: name,
                 place,
             };
-            let mut record = expand.record(manifest, command, &libraries)?;
-            record.is_default = single || command.default;
+            let mut record = expand.record(manifest, command)?;
+            record.is_default = default == Some(name.as_str());
             record.check.clone_from(&check);
             // What cannot be read back must not be written.
             match LaunchRecord::parse(&record.to_text()) {
@@ -89,7 +88,6 @@ impl Expand<'_> {
         &self,
         manifest: &Manifest,
         command: &Command,
-        libraries: &[PathBuf],
     ) -> Result<LaunchRecord, LaunchError> {
         let place = self.place;
         if !is_command_name(self.command) {
@@ -108,7 +106,11 @@ impl Expand<'_> {
         if command.accelerator_args {
             arguments.extend(self.texts(&accelerator.args)?);
         }
-        let mut environment = rules::base(libraries, place.bin, place.os);
+        let libraries = rules::library_folders(place.site_packages, &accelerator.libraries);
+        let mut environment = rules::base(&libraries, place.bin, place.os);
+        environment
+            .defaults
+            .extend(self.variables([&manifest.env_default])?);
         environment
             .set
             .extend(self.variables([&manifest.env, &accelerator.env, &command.env])?);
@@ -297,6 +299,9 @@ mod tests {
         args = ["--cpu"]
         env = { SHARED = "accelerator", ONLY = "{models}/x" }
         [accelerators.cuda]
+        libraries = ["nvidia/cudnn/lib", "nvidia/absent/lib", "nvidia/cublas/lib"]
+        [env-default]
+        SOFT = "{data}/soft"
         [env]
         SHARED = "manifest"
         OTHER = "manifest"
@@ -387,6 +392,7 @@ mod tests {
             ("ONLY", "/h/models/x"),
             ("PYTHONNOUSERSITE", "1"),
             ("AIENV_TOOL", "sketch"),
+            ("SOFT", "/h/data/soft"),
             ("AIENV_DATA", "/h/data"),
             ("PATH", "/h/prefixes/1/bin"),
         ] {
@@ -411,10 +417,11 @@ mod tests {
         assert!(error.to_string().contains("no source tree"), "{error}");
     }
 
+    #[cfg(unix)]
     #[test]
-    fn packaged_cuda_libraries_are_found() {
+    fn library_folders_that_exist_are_on_the_loaders_path() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/empty"] {
+        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/other/lib"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let mut place = place(Accelerator::Cuda(12, 8));
@@ -422,13 +429,11 @@ mod tests {
         let records = build(&manifest(MANIFEST), &place).unwrap();
         let nvidia = root.path().join("nvidia");
         let expected =
-            std::env::join_paths([nvidia.join("cublas/lib"), nvidia.join("cudnn/lib")]).unwrap();
-        if cfg!(unix) {
-            assert_eq!(
-                variable(&records[0], "LD_LIBRARY_PATH"),
-                expected.into_string().ok()
-            );
-        }
+            std::env::join_paths([nvidia.join("cudnn/lib"), nvidia.join("cublas/lib")]).unwrap();
+        assert_eq!(
+            variable(&records[0], "LD_LIBRARY_PATH"),
+            expected.into_string().ok()
+        );
         place.accelerator = Accelerator::Cpu;
         let records = build(&manifest(MANIFEST), &place).unwrap();
         assert_eq!(variable(&records[0], "LD_LIBRARY_PATH"), None);
