@@ -11,7 +11,7 @@ use support::{Dialect, Dist, Failure, Run, Tree, Wheel, World, hostile, index_to
 #[track_caller]
 fn refused(world: &World, tool: &str) -> Run {
     let manifest = world.tool(tool);
-    let run = world.aienv(&["install", "--yes", &manifest]).fails(1);
+    let run = world.aienv(&["install", &manifest]).fails(1);
     world.assert_not_installed(tool);
     world.assert_no_escape();
     run
@@ -53,7 +53,7 @@ fn a_lock_with_another_hash_is_not_satisfied_by_what_the_index_has_now() {
         .replace(&format!("'{digest}'"), &format!("'{other}'"));
     assert_ne!(locked, forged);
     world.write("pylock.toml", forged);
-    let run = world.aienv(&["install", "--yes", "--lock", "./pylock.toml"]);
+    let run = world.aienv(&["install", "--lock", "./pylock.toml"]);
     run.fails(1).names("tiny-1.0");
     world.assert_not_installed("tiny");
 }
@@ -85,7 +85,7 @@ fn a_wheel_written_by_hand_is_as_good_as_any() {
     let world = World::new();
     world.index().add(hostile::sound("evil"));
     let manifest = world.tool("evil");
-    world.aienv(&["install", "--yes", &manifest]).ok();
+    world.aienv(&["install", &manifest]).ok();
     world.shim("evil", &[]).ok().prints("evil 1.0");
 }
 
@@ -167,7 +167,7 @@ fn hostile_source_distributions_are_refused() {
         world.index().add(dist);
         let manifest = index_tool("evil", "", "[packages]\nbuild = [\"evil\"]\n");
         let manifest = world.manifest("evil", &manifest);
-        let run = world.aienv(&["install", "--yes", &manifest]);
+        let run = world.aienv(&["install", &manifest]);
         run.fails(1).names("evil-1.0.tar.gz");
         world.assert_not_installed("evil");
         world.assert_no_escape();
@@ -189,7 +189,7 @@ fn hostile_source_trees_are_refused() {
         world.index().add_tree(&tree);
         let manifest = world.manifest("evil", &tree_tool("evil", &tree, 18_188, ""));
         world
-            .aienv(&["install", "--yes", &manifest])
+            .aienv(&["install", &manifest])
             .fails(1)
             .names("acme/evil");
         world.assert_not_installed("evil");
@@ -205,10 +205,7 @@ fn a_source_tree_with_another_content_than_pinned_is_refused() {
     let pinned = format!("tree-hash = \"{}\"\nrequirements", "0".repeat(64));
     let manifest = tree_tool("studio", &tree, 18_188, "").replacen("requirements", &pinned, 1);
     let manifest = world.manifest("studio", &manifest);
-    let run = world
-        .aienv(&["install", "--yes", &manifest])
-        .fails(1)
-        .hints();
+    let run = world.aienv(&["install", &manifest]).fails(1).hints();
     run.names("acme/studio").names_one_of(&["hash", "content"]);
     world.assert_not_installed("studio");
 }

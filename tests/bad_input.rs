@@ -13,7 +13,7 @@ use support::{Dialect, Failure, Run, Sdist, Wheel, World, host, index_tool, worl
 #[track_caller]
 fn refused(world: &World, tool: &str) -> Run {
     let manifest = world.tool(tool);
-    let run = world.aienv(&["install", "--yes", &manifest]).fails(1);
+    let run = world.aienv(&["install", &manifest]).fails(1);
     world.assert_not_installed(tool);
     world.assert_no_escape();
     run
@@ -100,9 +100,10 @@ fn an_unknown_key_names_the_nearest_right_one() {
         mistake(world.aienv(&["install", &manifest]))
             .names(key)
             .names(right);
-        mistake(world.aienv(&["catalog", "lint", &manifest]))
-            .names(key)
-            .names(right);
+        // What lint finds is its result, so it goes to standard output.
+        let lint = world.aienv(&["catalog", "lint", &manifest]);
+        assert_eq!(lint.code, Some(1));
+        lint.prints(key).prints(right);
     }
     let nested = index_tool("tiny", "extra = []", "");
     let manifest = world.manifest("tiny", &nested);
@@ -132,7 +133,7 @@ fn values_of_a_manifest_that_make_no_sense_are_refused() {
         ),
     ] {
         let manifest = world.manifest("tiny", &index_tool("tiny", "", "").replace(right, bad));
-        let run = world.aienv(&["install", "--yes", &manifest]);
+        let run = world.aienv(&["install", &manifest]);
         wrong(run).names(named);
         world.assert_not_installed("tiny");
     }
@@ -150,7 +151,7 @@ fn broken_host_snapshots_and_locks_are_named() {
     }
     for content in ["not = = toml", "lock-version = \"99.0\"\n", ""] {
         world.write("pylock.toml", content);
-        let run = world.aienv(&["install", "--yes", "--lock", "./pylock.toml"]);
+        let run = world.aienv(&["install", "--lock", "./pylock.toml"]);
         wrong(run).names("pylock.toml");
     }
     assert!(!world.home().prefixes().exists());
@@ -277,7 +278,7 @@ fn a_disk_that_takes_no_more_leaves_nothing_behind() {
             .ballast("tiny/big.bin", 4 << 20),
     );
     let manifest = world.tool("tiny");
-    let mut command = world.command(&["install", "--yes", &manifest]);
+    let mut command = world.command(&["install", &manifest]);
     // SAFETY: signal and setrlimit are async-signal-safe and touch the child alone.
     unsafe {
         command.pre_exec(|| {
@@ -298,7 +299,7 @@ fn a_disk_that_takes_no_more_leaves_nothing_behind() {
         .names(&world.home().root().to_string_lossy());
     world.assert_not_installed("tiny");
     // With room again, the next run carries on.
-    world.aienv(&["install", "--yes", &manifest]).ok();
+    world.aienv(&["install", &manifest]).ok();
     world.shim("tiny", &[]).ok();
 }
 
@@ -309,10 +310,7 @@ fn a_home_that_cannot_be_made_is_named() {
     let file = world.write("file", "not a folder");
     world.env("AIENV_HOME", file.join("home"));
     let manifest = world.tool("tiny");
-    let run = world
-        .aienv(&["install", "--yes", &manifest])
-        .fails(1)
-        .hints();
+    let run = world.aienv(&["install", &manifest]).fails(1).hints();
     run.names(&file.to_string_lossy());
 }
 
@@ -324,10 +322,7 @@ fn a_home_that_is_read_only_is_named() {
     world.index().add(Wheel::command("tiny", "1.0"));
     world.env("AIENV_HOME", "/sys/aienv-home");
     let manifest = world.tool("tiny");
-    let run = world
-        .aienv(&["install", "--yes", &manifest])
-        .fails(1)
-        .hints();
+    let run = world.aienv(&["install", &manifest]).fails(1).hints();
     run.names("/sys/aienv-home").names("AIENV_HOME");
 }
 
@@ -343,7 +338,7 @@ fn spaces_quotes_and_foreign_letters_in_paths_are_no_trouble() {
         "run = [\"{bin}/tiny\"]\ndefault = true",
     );
     let manifest = world.manifest("mein wérkzeug", &text);
-    world.aienv(&["install", "--yes", &manifest]).ok();
+    world.aienv(&["install", &manifest]).ok();
     world.shim("tiny", &["ä b"]).ok().prints("tiny 1.0");
     world
         .aienv(&["run", "tiny", "x"])
@@ -447,7 +442,7 @@ fn a_build_that_fails_shows_what_it_said() {
         .add(Sdist::command("tiny", "1.0").during_build(code));
     let text = index_tool("tiny", "", "[packages]\nbuild = [\"tiny\"]\n");
     let manifest = world.manifest("tiny", &text);
-    let run = world.aienv(&["install", "--yes", &manifest]).fails(1);
+    let run = world.aienv(&["install", &manifest]).fails(1);
     run.names("tiny").names("no compiler found here");
     world.assert_not_installed("tiny");
 }
@@ -458,10 +453,7 @@ fn a_python_that_nobody_has_is_told_with_what_there_is() {
     world.index().add(Wheel::command("tiny", "1.0"));
     let text = index_tool("tiny", "", "[python]\nrequires = \">=3.90\"\n");
     let manifest = world.manifest("tiny", &text);
-    let run = world
-        .aienv(&["install", "--yes", &manifest])
-        .fails(1)
-        .hints();
+    let run = world.aienv(&["install", &manifest]).fails(1).hints();
     run.names("python").names("3.90");
     world.assert_not_installed("tiny");
 }

@@ -20,7 +20,7 @@ fn world() -> World {
 
 #[track_caller]
 fn install(world: &World, manifests: &[&str]) {
-    let mut arguments = vec!["install", "--yes"];
+    let mut arguments = vec!["install"];
     arguments.extend(manifests);
     world.aienv(&arguments).ok();
 }
@@ -86,8 +86,8 @@ fn run_does_not_install_unasked_where_nobody_can_answer() {
     world.index().add(Wheel::command("tiny", "1.0"));
     let manifest = world.tool("tiny");
     let run = world.aienv(&["run", &manifest]);
-    let code = run.code.unwrap_or(1).clamp(1, 2);
-    run.fails(code).names("--yes");
+    assert_eq!(run.code, Some(1));
+    run.names("--yes");
     world.assert_not_installed("tiny");
 }
 
@@ -275,7 +275,7 @@ fn credentials_of_the_index_work_and_are_kept_nowhere() {
     let url = world.index().simple_as("ann", "s3cret-word");
     world.env("AIENV_INDEX_URL", url);
     let manifest = world.tool("tiny");
-    let run = world.aienv(&["install", "--yes", "-vv", &manifest]).ok();
+    let run = world.aienv(&["install", "-vv", &manifest]).ok();
     run.never_says("s3cret-word");
     world.shim("tiny", &[]).ok();
     for path in world.home_files() {
@@ -357,9 +357,7 @@ fn a_lock_is_a_pylock_and_installs_exactly_what_it_says() {
         .add(Wheel::command("tiny", "2.0"))
         .add(Wheel::library("helper", "9.0"));
     world.index().forget();
-    world
-        .aienv(&["install", "--yes", "--lock", "pylock.toml"])
-        .ok();
+    world.aienv(&["install", "--lock", "pylock.toml"]).ok();
     world
         .shim("tiny", &["--import", "helper"])
         .ok()
@@ -462,7 +460,7 @@ fn two_installs_at_the_same_time_do_not_disturb_each_other() {
     world.index().fail("shared-1.0-py3-none-any.whl", slow);
     let (alpha, beta) = (world.tool("alpha"), world.tool("beta"));
     let running: Vec<_> = [&alpha, &alpha, &beta]
-        .map(|manifest| world.start(&["install", "--yes", manifest]))
+        .map(|manifest| world.start(&["install", manifest]))
         .into();
     for run in running {
         run.wait().ok();
@@ -497,7 +495,7 @@ fn an_install_that_was_killed_leaves_nothing_and_the_next_one_works() {
         },
     );
     let manifest = world.tool("tiny");
-    let running = world.start(&["install", "--yes", &manifest]);
+    let running = world.start(&["install", &manifest]);
     world.index().wait_for(file);
     std::thread::sleep(Duration::from_millis(500));
     running.kill();
@@ -527,13 +525,13 @@ fn an_upgrade_that_was_killed_leaves_the_old_version() {
             pause,
         },
     );
-    let running = world.start(&["upgrade", "--yes", "--refresh", "tiny"]);
+    let running = world.start(&["upgrade", "--refresh", "tiny"]);
     world.index().wait_for(file);
     std::thread::sleep(Duration::from_millis(300));
     running.kill();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
     world.index().recover();
-    world.aienv(&["upgrade", "--yes", "--refresh", "tiny"]).ok();
+    world.aienv(&["upgrade", "--refresh", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 2.0");
 }
 
@@ -552,7 +550,7 @@ fn an_interrupt_ends_an_install_cleanly() {
             pause,
         },
     );
-    let running = world.start(&["install", "--yes", &world.tool("tiny")]);
+    let running = world.start(&["install", &world.tool("tiny")]);
     world.index().wait_for(file);
     running.signal(libc::SIGINT);
     let run = running.wait();

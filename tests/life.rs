@@ -20,7 +20,7 @@ fn world() -> World {
 
 #[track_caller]
 fn install(world: &World, manifests: &[&str]) {
-    let mut arguments = vec!["install", "--yes"];
+    let mut arguments = vec!["install"];
     arguments.extend(manifests);
     world.aienv(&arguments).ok();
 }
@@ -37,7 +37,7 @@ fn upgrade_and_rollback_swap_generations_and_keep_the_data() {
     std::fs::write(&picture, "pixels").unwrap();
 
     world.index().add(Wheel::command("tiny", "2.0"));
-    world.aienv(&["upgrade", "--yes", "--refresh", "tiny"]).ok();
+    world.aienv(&["upgrade", "--refresh", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 2.0");
     world.index().forget();
     world.aienv(&["rollback", "tiny"]).ok();
@@ -56,9 +56,7 @@ fn a_pinned_tool_is_not_upgraded() {
     install(&world, &[&world.tool("tiny")]);
     world.index().add(Wheel::command("tiny", "2.0"));
     world.aienv(&["pin", "tiny"]).ok();
-    world
-        .aienv(&["upgrade", "--yes", "--refresh", "--all"])
-        .ok();
+    world.aienv(&["upgrade", "--refresh", "--all"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 }
 
@@ -71,17 +69,17 @@ fn remove_keeps_the_data_and_purge_does_not() {
     install(&world, &[&manifest]);
     let picture = world.home().tool_data("tiny").join("output/picture.png");
     std::fs::write(&picture, "pixels").unwrap();
-    world.aienv(&["remove", "--yes", "tiny"]).ok();
+    world.aienv(&["remove", "tiny"]).ok();
     assert!(!world.shim_path("tiny").exists());
     assert!(picture.exists());
 
     install(&world, &[&manifest]);
     world.shim("tiny", &[]).ok();
     assert!(picture.exists());
-    world.aienv(&["remove", "--yes", "--purge", "tiny"]).ok();
+    world.aienv(&["remove", "--purge", "tiny"]).ok();
     world.assert_not_installed("tiny");
     assert!(!picture.exists());
-    let run = world.aienv(&["remove", "--yes", "tiny"]);
+    let run = world.aienv(&["remove", "tiny"]);
     let code = run.code.unwrap_or(1).clamp(1, 2);
     run.fails(code).names("tiny");
 }
@@ -114,9 +112,7 @@ fn added_packages_make_a_new_generation_and_leave_torch_alone() {
     world
         .index()
         .add(Wheel::library("greedy", "1.0").requires("torch>2.9.5"));
-    world
-        .aienv(&["add", "--yes", "--refresh", "tiny", "node"])
-        .ok();
+    world.aienv(&["add", "--refresh", "tiny", "node"]).ok();
     world
         .shim("tiny", &["--import", "node"])
         .ok()
@@ -127,7 +123,7 @@ fn added_packages_make_a_new_generation_and_leave_torch_alone() {
     );
 
     world
-        .aienv(&["add", "--yes", "tiny", "greedy"])
+        .aienv(&["add", "tiny", "greedy"])
         .fails(1)
         .names("torch")
         .names("greedy");
@@ -158,7 +154,7 @@ fn cache_commands_tell_and_tidy() {
     std::fs::set_permissions(&module, permissions).unwrap();
     std::fs::write(&module, "# changed\n").unwrap();
     world.aienv(&["cache", "verify"]).fails(1).names("tiny");
-    world.aienv(&["repair", "--yes", "tiny"]).ok();
+    world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 }
 
@@ -168,7 +164,7 @@ fn what_nobody_uses_is_collected() {
     let wheel = Wheel::command("tiny", "1.0").stored();
     world.index().add(wheel.ballast("tiny/big.bin", BIG));
     install(&world, &[&world.tool("tiny")]);
-    world.aienv(&["remove", "--yes", "--purge", "tiny"]).ok();
+    world.aienv(&["remove", "--purge", "tiny"]).ok();
     world.aienv(&["cache", "gc"]).ok();
     let left = world
         .home_files()
@@ -201,7 +197,7 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
         .fails(1)
         .names("python")
         .names("aienv repair");
-    world.aienv(&["repair", "--yes", "tiny"]).ok();
+    world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 
     std::fs::remove_file(&python).unwrap();
@@ -211,7 +207,7 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
         .names("python")
         .names("aienv repair");
     world.env("PATH", usual);
-    world.aienv(&["repair", "--yes", "tiny"]).ok();
+    world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 }
 
@@ -250,7 +246,7 @@ fn an_allowed_source_distribution_is_built_once() {
     );
 
     // Installed again from nothing but the store: neither built nor downloaded anew.
-    world.aienv(&["remove", "--yes", "--purge", "built"]).ok();
+    world.aienv(&["remove", "--purge", "built"]).ok();
     world.index().forget();
     install(&world, &[&manifest]);
     world.shim("built", &[]).ok().prints("built 1.0 built");
@@ -375,7 +371,7 @@ fn a_command_of_another_tool_is_not_taken_over_in_silence() {
     install(&world, &[&world.tool("alpha")]);
     let more = "[commands.alpha]\nrun = [\"{bin}/alpha\"]\n";
     let text = index_tool("beta", "", more).replace("/beta\"]", "/beta\"]\ndefault = true");
-    let run = world.aienv(&["install", "--yes", &world.manifest("beta", &text)]);
+    let run = world.aienv(&["install", &world.manifest("beta", &text)]);
     let said = run.stderr().to_lowercase();
     assert!(said.contains("alpha"), "it must tell: {said}");
     world.shim("alpha", &[]).ok().prints("alpha 1.0");

@@ -52,7 +52,7 @@ fn a_source_distribution_is_built_with_its_real_build_requirements() {
         "{python}\", \"-c\", \"import docopt; print(docopt.__version__)\"]",
     );
     let manifest = world.manifest("docopt", &text);
-    world.aienv(&["install", "--yes", &manifest]).ok();
+    world.aienv(&["install", &manifest]).ok();
     world.aienv(&["run", "docopt"]).ok().prints("0.6.2");
 }
 
@@ -60,7 +60,7 @@ fn a_source_distribution_is_built_with_its_real_build_requirements() {
 #[ignore = "needs a package index"]
 fn jupyterlab_answers_on_its_port() {
     let world = World::live();
-    world.aienv(&["install", "--yes", "jupyterlab"]).ok();
+    world.aienv(&["install", "jupyterlab"]).ok();
     let mut running = world.start(&["run", "jupyterlab"]);
     let url = running.wait_for(r"http://(127\.0\.0\.1:\d+|localhost:\d+)");
     let status = status_of(&url.replace("localhost", "127.0.0.1"), "/api");
@@ -78,7 +78,7 @@ fn a_source_tree_gets_its_requirements_from_the_real_index() {
         .requirement("tqdm>=4; python_version >= '3'");
     world.index().add_tree(&tree);
     let manifest = world.manifest("studio", &tree_tool("studio", &tree, 18_231, ""));
-    world.aienv(&["install", "--yes", &manifest]).ok();
+    world.aienv(&["install", &manifest]).ok();
     let mut running = world.start(&["run", "studio"]);
     let address = running.wait_for(r"http://(127\.0\.0\.1:\d+)");
     assert!(status_of(&address, "/system_stats").contains("200"));

@@ -87,7 +87,7 @@ impl Contestant for Aienv {
 
     fn install(&self) -> Command {
         let mut command = self.command("install");
-        command.arg("--yes").arg(&self.manifest);
+        command.arg(&self.manifest);
         command
     }
 
@@ -97,7 +97,7 @@ impl Contestant for Aienv {
 
     fn remove_environment(&mut self) -> Result<()> {
         let mut command = self.command("remove");
-        command.args(["--yes", "--purge", "bench"]);
+        command.args(["--purge", "bench"]);
         measure::run(command)?;
         // The prefix may stay until the next collection; here it has to be made again.
         remove_all(&self.home.join("prefixes"))
