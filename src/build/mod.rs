@@ -27,7 +27,7 @@ use crate::{
     progress::{Progress, Silent},
     solve::{Problem, PythonCandidate, ResolveError, resolve},
     store::{Entry, Store, VerifiedFile, unpack_source},
-    types::{Accelerator, PackageName, PythonVersion, Requirement, Sha256, Target, Version},
+    types::{Accelerator, PythonVersion, Requirement, Sha256, Target, Version},
 };
 
 /// Fetches what the store lacks.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Context, Outcome, output};
-use crate::{tools::Manager, types::human_bytes};
+use crate::types::human_bytes;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Outcome, install, install::InstallArgs, solving::SolvingArgs};
-use crate::tools::{Manager, ToolState};
+use crate::tools::ToolState;
 
 #[derive(clap::Args)]
 pub struct AddArgs {

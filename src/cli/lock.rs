@@ -3,7 +3,6 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{Context, Outcome, output, solving::SolvingArgs};
-use crate::tools::Manager;
 
 #[derive(clap::Args)]
 pub struct Args {

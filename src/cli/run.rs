@@ -9,7 +9,7 @@ use std::{
 use super::{Context, Failure, Outcome, install, plan, solving::SolvingArgs};
 use crate::{
     launch::{self, LaunchRecord, Mode, StartOptions},
-    tools::{InstallOptions, Manager},
+    tools::InstallOptions,
 };
 
 #[derive(clap::Args)]

@@ -342,7 +342,7 @@ impl Inner {
             .fold(largest, u64::saturating_add)
             .saturating_add(RESERVE_BYTES);
         match free_bytes(&self.folder) {
-            Some(free) if free < needed => Err(FetchError::NoRoom {
+            Ok(free) if free < needed => Err(FetchError::NoRoom {
                 path: self.folder.clone(),
                 free,
                 needed,

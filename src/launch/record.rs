@@ -106,7 +106,7 @@ impl Expand<'_> {
         if command.accelerator_args {
             arguments.extend(self.texts(&accelerator.args)?);
         }
-        let libraries = rules::library_folders(place.site_packages, &accelerator.libraries);
+        let libraries = rules::library_folders(place.site_packages, place.accelerator, place.os);
         let mut environment = rules::base(&libraries, place.bin, place.os);
         environment
             .defaults
@@ -299,7 +299,6 @@ mod tests {
         args = ["--cpu"]
         env = { SHARED = "accelerator", ONLY = "{models}/x" }
         [accelerators.cuda]
-        libraries = ["nvidia/cudnn/lib", "nvidia/absent/lib", "nvidia/cublas/lib"]
         [env-default]
         SOFT = "{data}/soft"
         [env]
@@ -419,9 +418,9 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn library_folders_that_exist_are_on_the_loaders_path() {
+    fn packaged_cuda_libraries_are_on_the_loaders_path() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/other/lib"] {
+        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/empty"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let mut place = place(Accelerator::Cuda(12, 8));
@@ -429,7 +428,7 @@ mod tests {
         let records = build(&manifest(MANIFEST), &place).unwrap();
         let nvidia = root.path().join("nvidia");
         let expected =
-            std::env::join_paths([nvidia.join("cudnn/lib"), nvidia.join("cublas/lib")]).unwrap();
+            std::env::join_paths([nvidia.join("cublas/lib"), nvidia.join("cudnn/lib")]).unwrap();
         assert_eq!(
             variable(&records[0], "LD_LIBRARY_PATH"),
             expected.into_string().ok()

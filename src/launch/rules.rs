@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::types::Os;
+use crate::types::{Accelerator, Os};
 
 /// Variables that would lead a tool to code or settings of another environment.
 pub const REMOVED: &[&str] = &[
@@ -65,15 +65,27 @@ pub const DRIVER_LIBRARIES: &[&str] = &[
     "librocdxg.so",
 ];
 
-/// Those of a manifest's library folders, given relative to `site-packages`, that exist. torch
-/// finds the libraries it came with by itself; programs such as CTranslate2 and ONNX Runtime load
-/// theirs by name and need the loader's search path.
-pub fn library_folders(site_packages: &Path, wanted: &[String]) -> Vec<PathBuf> {
-    wanted
-        .iter()
-        .map(|folder| site_packages.join(folder))
+/// Folders of the CUDA libraries that came as packages (`site-packages/nvidia/*/lib`, on Windows
+/// `…/bin`). torch finds them by itself; programs such as CTranslate2 and ONNX Runtime load them
+/// by name and need the search path. Sorted; none unless the accelerator is CUDA.
+pub fn library_folders(site_packages: &Path, accelerator: Accelerator, os: Os) -> Vec<PathBuf> {
+    if accelerator.kind() != "cuda" {
+        return Vec::new();
+    }
+    let leaf = match os {
+        Os::Windows => "bin",
+        Os::Linux | Os::Macos => "lib",
+    };
+    let Ok(entries) = std::fs::read_dir(site_packages.join("nvidia")) else {
+        return Vec::new();
+    };
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path().join(leaf))
         .filter(|folder| folder.is_dir())
-        .collect()
+        .collect();
+    folders.sort();
+    folders
 }
 
 /// The changes that are the same for every tool, without its own variables.
