@@ -11,9 +11,7 @@ use universe::{Universe, solution};
 
 #[test]
 fn the_newest_acceptable_versions_win() {
-    let world = Universe::parse(
-        "a 1.0; a 2.0 -> b<2; b 1.0; b 1.5; b 2.0",
-    );
+    let world = Universe::parse("a 1.0; a 2.0 -> b<2; b 1.0; b 1.5; b 2.0");
     assert_eq!(world.solve(&["a"]).unwrap(), solution("a 2.0, b 1.5"));
 }
 
@@ -22,22 +20,31 @@ fn it_backtracks_over_versions_whose_needs_cannot_be_met() {
     let world = Universe::parse(
         "a 1.0 -> c; a 2.0 -> c, missing; b 1.0 -> c<2; b 2.0 -> c>=3; c 1.0; c 2.0",
     );
-    assert_eq!(world.solve(&["a", "b"]).unwrap(), solution("a 1.0, b 1.0, c 1.0"));
+    assert_eq!(
+        world.solve(&["a", "b"]).unwrap(),
+        solution("a 1.0, b 1.0, c 1.0")
+    );
 }
 
 #[test]
 fn the_tool_itself_is_newest_even_if_its_needs_are_older() {
-    let world = Universe::parse("tool 1.0 -> x; tool 2.0 -> x<2, y; y 1.0 -> x<1.5; x 1.0; x 1.7; x 2.0");
-    assert_eq!(world.primary("tool").solve(&["tool"]).unwrap(), solution("tool 2.0, x 1.0, y 1.0"));
+    let world =
+        Universe::parse("tool 1.0 -> x; tool 2.0 -> x<2, y; y 1.0 -> x<1.5; x 1.0; x 1.7; x 2.0");
+    assert_eq!(
+        world.primary("tool").solve(&["tool"]).unwrap(),
+        solution("tool 2.0, x 1.0, y 1.0")
+    );
 }
 
 #[test]
 fn extras_bring_their_requirements_at_the_same_version() {
-    let world = Universe::parse(
-        "a 1.0 -> c, d; extra == 'x'; a 2.0 -> d>=9; extra == 'x'; c 1.0; d 1.0",
-    );
+    let world =
+        Universe::parse("a 1.0 -> c, d; extra == 'x'; a 2.0 -> d>=9; extra == 'x'; c 1.0; d 1.0");
     assert_eq!(world.solve(&["a"]).unwrap(), solution("a 2.0"));
-    assert_eq!(world.solve(&["a[x]"]).unwrap(), solution("a 1.0, c 1.0, d 1.0"));
+    assert_eq!(
+        world.solve(&["a[x]"]).unwrap(),
+        solution("a 1.0, c 1.0, d 1.0")
+    );
 }
 
 #[test]
@@ -45,14 +52,21 @@ fn an_extra_may_name_other_extras_of_its_own_package() {
     let world = Universe::parse(
         "a 1.0 -> a[x,y]; extra == 'all', b; extra == 'x', c; extra == 'y'; b 1.0; c 1.0",
     );
-    assert_eq!(world.solve(&["a[all]"]).unwrap(), solution("a 1.0, b 1.0, c 1.0"));
+    assert_eq!(
+        world.solve(&["a[all]"]).unwrap(),
+        solution("a 1.0, b 1.0, c 1.0")
+    );
 }
 
 #[test]
 fn an_extra_nobody_provides_is_told_and_ignored() {
     let world = Universe::parse("a 1.0");
     let resolution = world.resolve(&["a[nope]"]).unwrap();
-    assert!(resolution.notes.iter().any(|note| note.contains("nope")), "{:?}", resolution.notes);
+    assert!(
+        resolution.notes.iter().any(|note| note.contains("nope")),
+        "{:?}",
+        resolution.notes
+    );
 }
 
 #[test]
@@ -60,29 +74,43 @@ fn markers_are_judged_on_the_chosen_python() {
     let world = Universe::parse(
         "a 1.0 -> b; python_version < '3.12', c; python_version >= '3.12', w; sys_platform == 'win32'; b 1.0; c 1.0; w 1.0",
     );
-    assert_eq!(world.clone().pythons(&["3.11.7"]).solve(&["a"]).unwrap(), solution("a 1.0, b 1.0"));
-    assert_eq!(world.pythons(&["3.12.1", "3.11.7"]).solve(&["a"]).unwrap(), solution("a 1.0, c 1.0"));
+    assert_eq!(
+        world.clone().pythons(&["3.11.7"]).solve(&["a"]).unwrap(),
+        solution("a 1.0, b 1.0")
+    );
+    assert_eq!(
+        world.pythons(&["3.12.1", "3.11.7"]).solve(&["a"]).unwrap(),
+        solution("a 1.0, c 1.0")
+    );
 }
 
 #[test]
 fn the_python_is_given_up_before_the_tool() {
     // On 3.13 the newest tool needs something that does not exist; on 3.12 it works.
-    let world = Universe::parse(
-        "tool 1.0; tool 2.0 -> ghost; python_version >= '3.13'",
-    )
-    .primary("tool")
-    .pythons(&["3.13.1", "3.12.4"]);
+    let world = Universe::parse("tool 1.0; tool 2.0 -> ghost; python_version >= '3.13'")
+        .primary("tool")
+        .pythons(&["3.13.1", "3.12.4"]);
     let resolution = world.resolve(&["tool"]).unwrap();
     assert_eq!(resolution.python.version().to_string(), "3.12.4");
-    assert_eq!(resolution.packages[&"tool".parse().unwrap()].version.to_string(), "2.0");
+    assert_eq!(
+        resolution.packages[&"tool".parse().unwrap()]
+            .version
+            .to_string(),
+        "2.0"
+    );
 }
 
 #[test]
 fn requires_python_bounds_count_on_both_sides() {
     let world = Universe::parse("a 1.0; a 2.0 ~ <3.12; a 3.0 ~ >=3.14").pythons(&["3.12.1"]);
     assert_eq!(world.solve(&["a"]).unwrap(), solution("a 1.0"));
-    let world = Universe::parse("a 1.0; a 2.0 ~ <3.12").primary("a").pythons(&["3.12.1", "3.11.2"]);
-    assert_eq!(world.resolve(&["a"]).unwrap().python.version().to_string(), "3.11.2");
+    let world = Universe::parse("a 1.0; a 2.0 ~ <3.12")
+        .primary("a")
+        .pythons(&["3.12.1", "3.11.2"]);
+    assert_eq!(
+        world.resolve(&["a"]).unwrap().python.version().to_string(),
+        "3.11.2"
+    );
 }
 
 #[test]
@@ -99,7 +127,10 @@ fn prereleases_are_taken_only_when_asked_for_or_nothing_else_exists() {
 #[test]
 fn local_versions_satisfy_their_release() {
     let world = Universe::parse("torch 2.9.0+cpu; torch 2.8.0; vision 0.24 -> torch==2.9.0");
-    assert_eq!(world.solve(&["vision"]).unwrap(), solution("torch 2.9.0+cpu, vision 0.24"));
+    assert_eq!(
+        world.solve(&["vision"]).unwrap(),
+        solution("torch 2.9.0+cpu, vision 0.24")
+    );
 }
 
 #[test]
@@ -118,7 +149,8 @@ fn constraints_narrow_without_requiring() {
 
 #[test]
 fn a_constraint_may_hold_on_some_pythons_only() {
-    let world = Universe::parse("a 1.0 -> b; b 1.0; b 2.0").constraints(&["b<2; python_version < '3.12'"]);
+    let world =
+        Universe::parse("a 1.0 -> b; b 1.0; b 2.0").constraints(&["b<2; python_version < '3.12'"]);
     let on = |pythons| world.clone().pythons(pythons).solve(&["a"]).unwrap();
     assert_eq!(on(&["3.11.1", "3.12.1"]), solution("a 1.0, b 1.0"));
     assert_eq!(on(&["3.12.1", "3.11.1"]), solution("a 1.0, b 2.0"));
@@ -127,7 +159,10 @@ fn a_constraint_may_hold_on_some_pythons_only() {
 #[test]
 fn overrides_replace_what_anybody_says() {
     let world = Universe::parse("a 1.0 -> b==1.0, c; extra == 'x'; b 1.0; b 2.0; c 1.0");
-    assert_eq!(world.clone().overrides(&["b>=2"]).solve(&["a"]).unwrap(), solution("a 1.0, b 2.0"));
+    assert_eq!(
+        world.clone().overrides(&["b>=2"]).solve(&["a"]).unwrap(),
+        solution("a 1.0, b 2.0")
+    );
     let dropped = world.overrides(&["b; python_version < '3'"]);
     assert_eq!(dropped.solve(&["a"]).unwrap(), solution("a 1.0"));
 }
@@ -135,13 +170,19 @@ fn overrides_replace_what_anybody_says() {
 #[test]
 fn cycles_are_fine() {
     let world = Universe::parse("a 1.0 -> b; b 1.0 -> a; b 2.0 -> a>=2; c 1.0 -> c");
-    assert_eq!(world.solve(&["a", "c"]).unwrap(), solution("a 1.0, b 1.0, c 1.0"));
+    assert_eq!(
+        world.solve(&["a", "c"]).unwrap(),
+        solution("a 1.0, b 1.0, c 1.0")
+    );
 }
 
 #[test]
 fn names_are_one_whatever_their_spelling() {
     let world = Universe::parse("My_Package 1.0 -> Other.Thing>=1; other-thing 1.0");
-    assert_eq!(world.solve(&["my.PACKAGE"]).unwrap(), solution("my-package 1.0, other-thing 1.0"));
+    assert_eq!(
+        world.solve(&["my.PACKAGE"]).unwrap(),
+        solution("my-package 1.0, other-thing 1.0")
+    );
 }
 
 #[test]
@@ -150,7 +191,10 @@ fn torch_companions_share_their_cuda() {
         .cuda("torch", "==2.14.*", "13.0")
         .cuda("torch", "==2.15.*", "13.2")
         .cuda("audio", "==2.11.*", "13.0");
-    assert_eq!(world.solve(&["torch", "audio"]).unwrap(), solution("audio 2.11.0, torch 2.14.1"));
+    assert_eq!(
+        world.solve(&["torch", "audio"]).unwrap(),
+        solution("audio 2.11.0, torch 2.14.1")
+    );
     assert_eq!(world.solve(&["torch"]).unwrap(), solution("torch 2.15.0"));
 }
 
@@ -180,7 +224,13 @@ fn a_missing_package_is_named() {
 fn requirement() -> impl Strategy<Value = String> {
     let names = prop::sample::select(vec!["a", "b", "c", "d", "e"]);
     let bounds = prop::sample::select(vec!["", ">=2", "<3", "==2", "!=3", ">=2,<4", "<=1"]);
-    let markers = prop::sample::select(vec!["", "", "", "; python_version < '3.12'", "; python_version >= '3.12'"]);
+    let markers = prop::sample::select(vec![
+        "",
+        "",
+        "",
+        "; python_version < '3.12'",
+        "; python_version >= '3.12'",
+    ]);
     let extras = prop::sample::select(vec!["", "", "", "[x]"]);
     (names, extras, bounds, markers).prop_map(|(n, x, b, m)| format!("{n}{x}{b}{m}"))
 }
@@ -199,7 +249,11 @@ fn universe() -> impl Strategy<Value = Universe> {
                 let mut needs = base;
                 for requirement in extra {
                     let (bare, marker) = requirement.split_once(';').unwrap_or((&requirement, ""));
-                    let marker = if marker.is_empty() { String::new() } else { format!(" and{marker}") };
+                    let marker = if marker.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" and{marker}")
+                    };
                     needs.push(format!("{bare}; extra == 'x'{marker}"));
                 }
                 world.release(name, &format!("{}", number + 1), &needs, python);

@@ -13,15 +13,18 @@ use aienv::{
         Problem, PythonCandidate, Resolution, ResolveError, marker_environment, resolve, to_set,
     },
     types::{
-        Accelerator, Arch, ExtraName, Libc, MarkerEnvironment, Os, PackageName, Requirement, Sha256,
-        Target, Version, VersionSpecifiers,
+        Accelerator, Arch, ExtraName, Libc, MarkerEnvironment, Os, PackageName, Requirement,
+        Sha256, Target, Version, VersionSpecifiers,
     },
 };
 
 const TARGET: Target = Target {
     os: Os::Linux,
     arch: Arch::X86_64,
-    libc: Some(Libc::Glibc { major: 2, minor: 36 }),
+    libc: Some(Libc::Glibc {
+        major: 2,
+        minor: 36,
+    }),
     macos: None,
 };
 
@@ -52,7 +55,11 @@ pub fn solution(text: &str) -> Solution {
 
 /// The versions of a resolution.
 pub fn versions(resolution: &Resolution) -> Solution {
-    resolution.packages.iter().map(|(name, p)| (name.to_string(), p.version.to_string())).collect()
+    resolution
+        .packages
+        .iter()
+        .map(|(name, p)| (name.to_string(), p.version.to_string()))
+        .collect()
 }
 
 impl Universe {
@@ -64,7 +71,9 @@ impl Universe {
         for piece in text.split("; ") {
             let mut words = piece.split_whitespace();
             let begins = words.next().is_some()
-                && words.next().is_some_and(|word| word.parse::<Version>().is_ok());
+                && words
+                    .next()
+                    .is_some_and(|word| word.parse::<Version>().is_ok());
             match releases.last_mut() {
                 Some(last) if !begins => *last = format!("{last}; {piece}"),
                 _ => releases.push(piece.to_owned()),
@@ -74,10 +83,16 @@ impl Universe {
             let (release, python) = release.split_once(" ~ ").unwrap_or((&release, ""));
             let (head, needs) = release.split_once(" -> ").unwrap_or((release, ""));
             let words: Vec<_> = head.split_whitespace().collect();
-            let needs: Vec<String> = needs.split(", ").filter(|n| !n.is_empty()).map(str::to_owned).collect();
+            let needs: Vec<String> = needs
+                .split(", ")
+                .filter(|n| !n.is_empty())
+                .map(str::to_owned)
+                .collect();
             world.release(words[0], words[1], &needs, python);
             if words.get(2) == Some(&"yanked") {
-                world.yanked.insert((words[0].parse().unwrap(), words[1].parse().unwrap()));
+                world
+                    .yanked
+                    .insert((words[0].parse().unwrap(), words[1].parse().unwrap()));
             }
         }
         world
@@ -87,10 +102,15 @@ impl Universe {
     pub fn release(&mut self, name: &str, version: &str, needs: &[String], python: &str) {
         let name: PackageName = name.parse().unwrap();
         let version: Version = version.parse().unwrap();
-        let requires_dist: Vec<Requirement> = needs.iter().map(|need| need.parse().unwrap()).collect();
+        let requires_dist: Vec<Requirement> =
+            needs.iter().map(|need| need.parse().unwrap()).collect();
         let provides_extra = ["x", "y", "all"]
             .iter()
-            .filter(|extra| needs.iter().any(|need| need.contains(&format!("extra == '{extra}'"))))
+            .filter(|extra| {
+                needs
+                    .iter()
+                    .any(|need| need.contains(&format!("extra == '{extra}'")))
+            })
             .map(|extra| extra.parse::<ExtraName>().unwrap())
             .collect();
         self.metadata.insert(
@@ -133,18 +153,29 @@ impl Universe {
     }
 
     pub fn cuda(mut self, name: &str, versions: &str, cuda: &str) -> Self {
-        self.cuda.push((name.parse().unwrap(), versions.parse().unwrap(), cuda.parse().unwrap()));
+        self.cuda.push((
+            name.parse().unwrap(),
+            versions.parse().unwrap(),
+            cuda.parse().unwrap(),
+        ));
         self
     }
 
     fn python_versions(&self) -> Vec<Version> {
-        if self.pythons.is_empty() { vec!["3.12.4".parse().unwrap()] } else { self.pythons.clone() }
+        if self.pythons.is_empty() {
+            vec!["3.12.4".parse().unwrap()]
+        } else {
+            self.pythons.clone()
+        }
     }
 
     fn problem(&self, roots: &[&str]) -> Problem {
         let mut default_cuda: BTreeMap<PackageName, Vec<_>> = BTreeMap::new();
         for (name, versions, cuda) in &self.cuda {
-            default_cuda.entry(name.clone()).or_default().push((to_set(versions), cuda.clone()));
+            default_cuda
+                .entry(name.clone())
+                .or_default()
+                .push((to_set(versions), cuda.clone()));
         }
         Problem {
             primary: self.primary.clone(),
@@ -159,7 +190,11 @@ impl Universe {
                 .python_versions()
                 .into_iter()
                 .map(|version| PythonCandidate {
-                    python: LockedPython::System { version, path: "python".into(), sha256: None },
+                    python: LockedPython::System {
+                        version,
+                        path: "python".into(),
+                        sha256: None,
+                    },
                     freethreaded: false,
                 })
                 .collect(),
@@ -188,9 +223,13 @@ impl Universe {
     /// Whether a resolution meets every requirement and holds nothing that nobody asked for.
     pub fn is_solution(&self, roots: &[&str], resolution: &Resolution) -> bool {
         let python = resolution.python.version();
-        let chosen: BTreeMap<PackageName, Version> =
-            resolution.packages.iter().map(|(n, p)| (n.clone(), p.version.clone())).collect();
-        self.reached(roots, python, &chosen).is_some_and(|reached| reached == chosen.keys().cloned().collect())
+        let chosen: BTreeMap<PackageName, Version> = resolution
+            .packages
+            .iter()
+            .map(|(n, p)| (n.clone(), p.version.clone()))
+            .collect();
+        self.reached(roots, python, &chosen)
+            .is_some_and(|reached| reached == chosen.keys().cloned().collect())
     }
 
     /// Every solution, by trying every combination of interpreter and versions.
@@ -218,7 +257,11 @@ impl Universe {
         let Some((name, rest)) = names.split_first() else {
             if let Some(reached) = self.reached(roots, python, chosen) {
                 let picked = chosen.iter().filter(|(name, _)| reached.contains(name));
-                found.push(picked.map(|(n, v)| (n.to_string(), v.to_string())).collect());
+                found.push(
+                    picked
+                        .map(|(n, v)| (n.to_string(), v.to_string()))
+                        .collect(),
+                );
             }
             return;
         };
@@ -249,7 +292,10 @@ impl Universe {
             let version = chosen.get(&requirement.name)?;
             let metadata = &self.metadata[&(requirement.name.clone(), version.clone())];
             if !admits(&requirement, version)
-                || metadata.requires_python.as_ref().is_some_and(|requires| !requires.contains(python))
+                || metadata
+                    .requires_python
+                    .as_ref()
+                    .is_some_and(|requires| !requires.contains(python))
             {
                 return None;
             }
@@ -265,12 +311,23 @@ impl Universe {
     }
 }
 
-fn needs(metadata: &CoreMetadata, extra: Option<&ExtraName>, environment: &MarkerEnvironment) -> Vec<Requirement> {
+fn needs(
+    metadata: &CoreMetadata,
+    extra: Option<&ExtraName>,
+    environment: &MarkerEnvironment,
+) -> Vec<Requirement> {
     let holds = |requirement: &&Requirement| match extra {
         None => requirement.marker.evaluate(environment, &[]),
-        Some(extra) => requirement.marker.evaluate(environment, std::slice::from_ref(extra)),
+        Some(extra) => requirement
+            .marker
+            .evaluate(environment, std::slice::from_ref(extra)),
     };
-    metadata.requires_dist.iter().filter(holds).cloned().collect()
+    metadata
+        .requires_dist
+        .iter()
+        .filter(holds)
+        .cloned()
+        .collect()
 }
 
 fn admits(requirement: &Requirement, version: &Version) -> bool {
@@ -291,7 +348,11 @@ fn universe_metadata() -> CoreMetadata {
 }
 
 impl PackageIndex for Universe {
-    fn releases(&self, _index: &IndexId, package: &PackageName) -> Result<Arc<Releases>, IndexError> {
+    fn releases(
+        &self,
+        _index: &IndexId,
+        package: &PackageName,
+    ) -> Result<Arc<Releases>, IndexError> {
         let mut releases = Releases::default();
         for (name, version) in self.metadata.keys().filter(|(name, _)| name == package) {
             let file = DistFile {
@@ -301,13 +362,19 @@ impl PackageIndex for Universe {
                 sha256: Some(Sha256::of(format!("{name} {version}"))),
                 size: None,
                 requires_python: None,
-                yanked: self.yanked.contains(&(name.clone(), version.clone())).then(String::new),
+                yanked: self
+                    .yanked
+                    .contains(&(name.clone(), version.clone()))
+                    .then(String::new),
                 has_metadata: false,
             };
             releases.versions.insert(version.clone(), vec![file]);
         }
         if releases.versions.is_empty() {
-            return Err(IndexError::NotFound { package: package.clone(), index: "the universe".to_owned() });
+            return Err(IndexError::NotFound {
+                package: package.clone(),
+                index: "the universe".to_owned(),
+            });
         }
         Ok(Arc::new(releases))
     }
