@@ -7,8 +7,8 @@ use std::{
 
 use super::BuildSystemError;
 use crate::{
-    error::UserError, fetch::FetchError, index::IndexError, lock::LockedPackage, prefix::PrefixError,
-    store::StoreError,
+    error::UserError, fetch::FetchError, index::IndexError, lock::LockedPackage,
+    prefix::PrefixError, store::StoreError,
 };
 
 /// A source distribution could not be built.
@@ -103,12 +103,19 @@ pub enum BuildError {
 
 impl BuildError {
     pub(super) fn fetch(package: &LockedPackage, source: FetchError) -> Self {
-        Self::Fetch { package: package.name.to_string(), source: Box::new(source) }
+        Self::Fetch {
+            package: package.name.to_string(),
+            source: Box::new(source),
+        }
     }
 
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -140,7 +147,9 @@ impl UserError for BuildError {
             Self::Fetch { source, .. } => source.hint(),
             Self::Store(error) => error.hint(),
             Self::Prefix(error) => error.hint(),
-            Self::Io { .. } => Some("check the permissions and the free space of aienv's home".to_owned()),
+            Self::Io { .. } => {
+                Some("check the permissions and the free space of aienv's home".to_owned())
+            }
             Self::System { .. }
             | Self::Requirements { .. }
             | Self::NotFetched { .. }

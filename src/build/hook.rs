@@ -41,7 +41,10 @@ pub struct HookError {
 
 impl From<io::Error> for HookError {
     fn from(source: io::Error) -> Self {
-        Self { output: String::new(), source: Some(source) }
+        Self {
+            output: String::new(),
+            source: Some(source),
+        }
     }
 }
 
@@ -75,7 +78,10 @@ impl Call<'_> {
             stdin.write_all(call.to_string().as_bytes())?;
         }
         if !child.wait()?.success() {
-            return Err(HookError { output: last_lines(&log_path), source: None });
+            return Err(HookError {
+                output: last_lines(&log_path),
+                source: None,
+            });
         }
         let answer = fs::read_to_string(&result)?;
         serde_json::from_str(&answer).map_err(|error| HookError {
@@ -101,7 +107,9 @@ impl Call<'_> {
             path.push(inherited);
         }
         // 1980-01-01, the first time a zip can hold: the same source gives the same wheel.
-        command.env("PATH", path).env("SOURCE_DATE_EPOCH", "315532800");
+        command
+            .env("PATH", path)
+            .env("SOURCE_DATE_EPOCH", "315532800");
         if !self.network {
             platform::without_network(&mut command);
         }
@@ -114,5 +122,8 @@ fn last_lines(log: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text.lines().collect();
     let start = lines.len().saturating_sub(SHOWN);
-    lines[start..].iter().map(|line| format!("  {line}\n")).collect()
+    lines[start..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect()
 }

@@ -57,31 +57,45 @@ pub struct Builder<'a> {
 
 /// The key of a built wheel in the store: source, Python feature release, platform.
 pub fn key(source: &Sha256, python: &Version, target: &Target) -> Sha256 {
-    let python = PythonVersion::of(python).map_or_else(|| python.to_string(), |short| short.to_string());
-    Sha256::of(format!("wheel 1\n{source}\n{python}\n{}\n", target.triple()))
+    let python =
+        PythonVersion::of(python).map_or_else(|| python.to_string(), |short| short.to_string());
+    Sha256::of(format!(
+        "wheel 1\n{source}\n{python}\n{}\n",
+        target.triple()
+    ))
 }
 
 impl Builder<'_> {
     /// The wheel of a source distribution, built if it is not in the store.
     pub fn ensure(&self, package: &LockedPackage) -> Result<Entry, BuildError> {
-        let key = key(&package.artifact.sha256, self.python.version(), &self.target);
+        let key = key(
+            &package.artifact.sha256,
+            self.python.version(),
+            &self.target,
+        );
         if let Some(entry) = self.store.built(&key) {
             return Ok(entry);
         }
-        self.progress.step(&format!("Building {} {}", package.name, package.version));
+        self.progress
+            .step(&format!("Building {} {}", package.name, package.version));
         let fetched = (self.fetch)(vec![Download::of_package(package)])
             .map_err(|source| BuildError::fetch(package, source))?;
         let builds = self.home.cache().join("builds");
         fs::create_dir_all(&builds).map_err(BuildError::io("create", &builds))?;
-        let workspace = tempfile::tempdir_in(&builds).map_err(BuildError::io("create a folder in", &builds))?;
+        let workspace =
+            tempfile::tempdir_in(&builds).map_err(BuildError::io("create a folder in", &builds))?;
         let source = workspace.path().join("source");
         let output = workspace.path().join("output");
         for folder in [&source, &output] {
             fs::create_dir(folder).map_err(BuildError::io("create", folder))?;
         }
-        let archive = fetched.first().and_then(Fetched::file).ok_or_else(|| BuildError::NotFetched {
-            package: package.name.to_string(),
-        })?;
+        let archive =
+            fetched
+                .first()
+                .and_then(Fetched::file)
+                .ok_or_else(|| BuildError::NotFetched {
+                    package: package.name.to_string(),
+                })?;
         unpack_source(archive, &package.artifact.file_name, &source)?;
         let wheel = self.build(package, workspace.path(), &source, &output)?;
         let path = output.join(&wheel);
@@ -98,19 +112,34 @@ impl Builder<'_> {
         output: &Path,
     ) -> Result<String, BuildError> {
         let pyproject = fs::read_to_string(source.join("pyproject.toml")).ok();
-        let system = BuildSystem::read(pyproject.as_deref())
-            .map_err(|error| BuildError::System { package: package.name.to_string(), source: Box::new(error) })?;
+        let system =
+            BuildSystem::read(pyproject.as_deref()).map_err(|error| BuildError::System {
+                package: package.name.to_string(),
+                source: Box::new(error),
+            })?;
         let mut requires = system.requires.clone();
         let mut environment = self.environment(package, &requires)?;
-        let call = hook::Call { system: &system, workspace, source, network: self.network };
+        let call = hook::Call {
+            system: &system,
+            workspace,
+            source,
+            network: self.network,
+        };
         let config = serde_json::json!({});
-        let more = call.run(&environment, "get_requires_for_build_wheel", &serde_json::json!([config]));
+        let more = call.run(
+            &environment,
+            "get_requires_for_build_wheel",
+            &serde_json::json!([config]),
+        );
         let more: Option<Vec<String>> = self.answer(package, workspace, more)?;
         let before = requires.len();
         for text in more.into_iter().flatten() {
             let requirement = text
                 .parse::<Requirement>()
-                .map_err(|_| BuildError::BadAnswer { package: package.name.to_string(), answer: text })?;
+                .map_err(|_| BuildError::BadAnswer {
+                    package: package.name.to_string(),
+                    answer: text,
+                })?;
             if !requires.contains(&requirement) {
                 requires.push(requirement);
             }
@@ -119,11 +148,18 @@ impl Builder<'_> {
             environment = self.environment(package, &requires)?;
         }
         let folder = output.display().to_string();
-        let built = call.run(&environment, "build_wheel", &serde_json::json!([folder, config]));
+        let built = call.run(
+            &environment,
+            "build_wheel",
+            &serde_json::json!([folder, config]),
+        );
         let name: Option<String> = self.answer(package, workspace, built)?;
         let name = name.unwrap_or_default();
         if !is_wheel_of(&name, package) || !output.join(&name).is_file() {
-            return Err(BuildError::BadAnswer { package: package.name.to_string(), answer: name });
+            return Err(BuildError::BadAnswer {
+                package: package.name.to_string(),
+                answer: name,
+            });
         }
         Ok(name)
     }
@@ -136,7 +172,11 @@ impl Builder<'_> {
         ran: Result<T, hook::HookError>,
     ) -> Result<T, BuildError> {
         ran.map_err(|error| {
-            let log = self.home.cache().join("builds").join(format!("{}.log", package.name));
+            let log = self
+                .home
+                .cache()
+                .join("builds")
+                .join(format!("{}.log", package.name));
             // Without the copy the message still has the last lines.
             let _ = fs::copy(workspace.join(hook::LOG), &log);
             BuildError::Backend {
@@ -149,7 +189,11 @@ impl Builder<'_> {
     }
 
     /// An environment that holds what the backend requires.
-    fn environment(&self, package: &LockedPackage, requires: &[Requirement]) -> Result<Prefix, BuildError> {
+    fn environment(
+        &self,
+        package: &LockedPackage,
+        requires: &[Requirement],
+    ) -> Result<Prefix, BuildError> {
         let problem = Problem {
             primary: None,
             requirements: requires.to_vec(),
@@ -171,18 +215,27 @@ impl Builder<'_> {
             preferences: BTreeMap::new(),
         };
         let name = package.name.to_string();
-        let resolution = resolve(&problem, self.index, &format!("the build of {name}")).map_err(|error| match error {
-            ResolveError::Unsatisfiable(explanation) => {
-                BuildError::Requirements { package: name.clone(), explanation: explanation.to_string() }
-            }
-            ResolveError::Index(source) => BuildError::Index { package: name.clone(), source },
-        })?;
+        let resolution =
+            resolve(&problem, self.index, &format!("the build of {name}")).map_err(|error| {
+                match error {
+                    ResolveError::Unsatisfiable(explanation) => BuildError::Requirements {
+                        package: name.clone(),
+                        explanation: explanation.to_string(),
+                    },
+                    ResolveError::Index(source) => BuildError::Index {
+                        package: name.clone(),
+                        source,
+                    },
+                }
+            })?;
         let packages = resolution
             .packages
             .into_iter()
             .map(|(name, resolved)| {
                 let file = resolved.file;
-                let sha256 = file.sha256.ok_or_else(|| BuildError::NoDigest { file: file.file_name.clone() })?;
+                let sha256 = file.sha256.ok_or_else(|| BuildError::NoDigest {
+                    file: file.file_name.clone(),
+                })?;
                 Ok(LockedPackage {
                     name,
                     version: resolved.version,
@@ -217,13 +270,20 @@ impl Builder<'_> {
             programs: &BTreeMap::new(),
             compile: false,
         };
-        Ok(Prefix::ensure(self.home, self.store, &request, self.progress)?)
+        Ok(Prefix::ensure(
+            self.home,
+            self.store,
+            &request,
+            self.progress,
+        )?)
     }
 }
 
 /// Whether a file name is that of a wheel of this very package and version.
 fn is_wheel_of(file_name: &str, package: &LockedPackage) -> bool {
-    let Some(stem) = file_name.strip_suffix(".whl") else { return false };
+    let Some(stem) = file_name.strip_suffix(".whl") else {
+        return false;
+    };
     if file_name.contains(['/', '\\']) {
         return false;
     }

@@ -53,8 +53,8 @@ impl BuildSystem {
         let table = match pyproject {
             None => None,
             Some(text) => {
-                let file: Pyproject =
-                    toml::from_str(text).map_err(|error| BuildSystemError::Form(Box::new(error)))?;
+                let file: Pyproject = toml::from_str(text)
+                    .map_err(|error| BuildSystemError::Form(Box::new(error)))?;
                 file.build_system
             }
         };
@@ -68,7 +68,10 @@ impl BuildSystem {
         let requires = table
             .requires
             .iter()
-            .map(|text| text.parse().map_err(|_| BuildSystemError::Requirement(text.clone())))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| BuildSystemError::Requirement(text.clone()))
+            })
             .collect::<Result<_, _>>()?;
         for folder in &table.backend_path {
             let inside = Path::new(folder)
@@ -97,10 +100,16 @@ mod tests {
         assert_eq!(bare.backend, "setuptools.build_meta:__legacy__");
         let only_requires = "[build-system]\nrequires = [\"setuptools\", \"wheel\"]";
         let read = BuildSystem::read(Some(only_requires)).unwrap();
-        assert_eq!((read.requires.len(), read.backend.as_str()), (2, "setuptools.build_meta:__legacy__"));
+        assert_eq!(
+            (read.requires.len(), read.backend.as_str()),
+            (2, "setuptools.build_meta:__legacy__")
+        );
         let own = "[build-system]\nrequires = []\nbuild-backend = \"b:x\"\nbackend-path = [\".\"]";
         assert_eq!(BuildSystem::read(Some(own)).unwrap().backend, "b:x");
         let out = "[build-system]\nrequires = []\nbuild-backend = \"b\"\nbackend-path = [\"../x\"]";
-        assert!(matches!(BuildSystem::read(Some(out)), Err(BuildSystemError::BackendPath(_))));
+        assert!(matches!(
+            BuildSystem::read(Some(out)),
+            Err(BuildSystemError::BackendPath(_))
+        ));
     }
 }

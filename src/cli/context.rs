@@ -97,7 +97,11 @@ impl Context {
 
     /// What operations on tools go through.
     pub fn manager(&self) -> Result<Manager, Failure> {
-        Ok(Manager::new(&self.home, &self.settings()?, Arc::clone(&self.progress))?)
+        Ok(Manager::new(
+            &self.home,
+            &self.settings()?,
+            Arc::clone(&self.progress),
+        )?)
     }
 
     /// The catalogue. What is broken in the user's folders is noted, and left out.

@@ -109,9 +109,15 @@ pub fn announce(plans: &[Planned], manager: &Manager) {
 /// Says what became of a tool, and how it is started.
 pub fn report(installed: &Installed, manager: &Manager, context: &Context) {
     let Installed { title, version, .. } = installed;
-    let what = if installed.changed { "installed" } else { "already installed" };
+    let what = if installed.changed {
+        "installed"
+    } else {
+        "already installed"
+    };
     for note in &installed.notes {
-        context.progress.note(&format!("{} {note}", style("note:").yellow().for_stderr()));
+        context
+            .progress
+            .note(&format!("{} {note}", style("note:").yellow().for_stderr()));
     }
     let start = match &installed.commands[..] {
         [one] if *one == installed.name => format!("aienv run {one}"),

@@ -82,15 +82,23 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
     let mut states: Vec<ToolState> = if args.all {
         manager.all_installed()?
     } else {
-        args.tools.iter().map(|tool| manager.installed(tool)).collect::<Result<_, _>>()?
+        args.tools
+            .iter()
+            .map(|tool| manager.installed(tool))
+            .collect::<Result<_, _>>()?
     };
     states.retain(|state| {
         if state.pinned {
-            context.progress.note(&format!("{} is pinned and stays as it is", state.name));
+            context
+                .progress
+                .note(&format!("{} is pinned and stays as it is", state.name));
         }
         !state.pinned
     });
-    let wanted = states.iter().map(|state| manager.upgrade_wanted(state)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = states
+        .iter()
+        .map(|state| manager.upgrade_wanted(state))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut options = args.installing.options(&SolvingArgs::default())?;
     // An upgrade that took what the store already holds would never upgrade anything.
     options.plan.fresh = true;
@@ -98,10 +106,18 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
     install::announce(&plans, &manager);
     for (state, installed) in states.iter().zip(manager.install(&plans, &options)?) {
         if installed.changed {
-            let before = state.current().map_or_else(String::new, |g| format!(" (was {})", g.version));
-            context.progress.step(&format!("{} is now {}{before}", installed.title, installed.version));
+            let before = state
+                .current()
+                .map_or_else(String::new, |g| format!(" (was {})", g.version));
+            context.progress.step(&format!(
+                "{} is now {}{before}",
+                installed.title, installed.version
+            ));
         } else {
-            context.progress.step(&format!("{} {} is up to date", installed.title, installed.version));
+            context.progress.step(&format!(
+                "{} {} is up to date",
+                installed.title, installed.version
+            ));
         }
         for note in &installed.notes {
             context.progress.note(&format!("note: {note}"));
@@ -125,8 +141,14 @@ pub fn repair(args: RepairArgs, context: &Context) -> Outcome {
     let options = args.installing.options(&SolvingArgs::default())?;
     for tool in &args.tools {
         let installed = manager.repair(tool, &options)?;
-        let what = if installed.changed { "was damaged and is whole again" } else { "is whole; its shims were written anew" };
-        context.progress.step(&format!("{} {} {what}", installed.title, installed.version));
+        let what = if installed.changed {
+            "was damaged and is whole again"
+        } else {
+            "is whole; its shims were written anew"
+        };
+        context
+            .progress
+            .step(&format!("{} {} {what}", installed.title, installed.version));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -135,9 +157,17 @@ pub fn pin(args: NameArgs, pinned: bool, context: &Context) -> Outcome {
     let manager = context.manager()?;
     for tool in &args.tools {
         let state = manager.pin(tool, pinned)?;
-        let version = state.current().map_or_else(String::new, |g| format!(" at {}", g.version));
-        let what = if pinned { "is pinned" } else { "is no longer pinned" };
-        context.progress.step(&format!("{} {what}{version}", state.name));
+        let version = state
+            .current()
+            .map_or_else(String::new, |g| format!(" at {}", g.version));
+        let what = if pinned {
+            "is pinned"
+        } else {
+            "is no longer pinned"
+        };
+        context
+            .progress
+            .step(&format!("{} {what}{version}", state.name));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,9 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         match &args.output {
             Some(path) => {
                 manager.write_lock(path, &text)?;
-                context.progress.step(&format!("wrote `{}`", path.display()));
+                context
+                    .progress
+                    .step(&format!("wrote `{}`", path.display()));
             }
             None => {
                 output::print(&text)?;

@@ -25,16 +25,26 @@ pub struct Args {
 
 pub fn run(args: Args, context: &Context) -> Outcome {
     let manager = context.manager()?;
-    let wanted = args.tools.iter().map(|tool| manager.wanted(tool)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = args
+        .tools
+        .iter()
+        .map(|tool| manager.wanted(tool))
+        .collect::<Result<Vec<_>, _>>()?;
     let plans = manager.plan_all(&wanted, &args.solving.options()?)?;
     if args.json {
-        let all: Vec<_> = plans.iter().map(|planned| JsonPlan::new(planned, &manager)).collect();
+        let all: Vec<_> = plans
+            .iter()
+            .map(|planned| JsonPlan::new(planned, &manager))
+            .collect();
         return match &all[..] {
             [one] => output::json(one),
             many => output::json(&many),
         };
     }
-    let texts: Vec<_> = plans.iter().map(|planned| render(planned, &manager)).collect();
+    let texts: Vec<_> = plans
+        .iter()
+        .map(|planned| render(planned, &manager))
+        .collect();
     output::print(&texts.join("\n"))
 }
 
@@ -42,17 +52,41 @@ pub fn run(args: Args, context: &Context) -> Outcome {
 pub fn render(planned: &Planned, manager: &Manager) -> String {
     let plan = &planned.plan;
     let lock = &plan.lock;
-    let mut text = format!("{} {} for {}\n\n", style(&lock.tool).bold(), lock.version, lock.target);
-    let width = plan.choices.iter().map(|choice| choice.what.len()).max().unwrap_or(0);
-    let chosen = plan.choices.iter().map(|choice| choice.chosen.len()).max().unwrap_or(0);
-    for Choice { what, chosen: value, why } in &plan.choices {
+    let mut text = format!(
+        "{} {} for {}\n\n",
+        style(&lock.tool).bold(),
+        lock.version,
+        lock.target
+    );
+    let width = plan
+        .choices
+        .iter()
+        .map(|choice| choice.what.len())
+        .max()
+        .unwrap_or(0);
+    let chosen = plan
+        .choices
+        .iter()
+        .map(|choice| choice.chosen.len())
+        .max()
+        .unwrap_or(0);
+    for Choice {
+        what,
+        chosen: value,
+        why,
+    } in &plan.choices
+    {
         text += &format!("  {what:width$}  {:chosen$}  {}\n", value, style(why).dim());
     }
     text.push('\n');
     text += &table(plan);
     text += &format!("\n  {}\n", totals(plan, manager));
     if let Some(tree) = &lock.tree {
-        text += &format!("  source: {} at {}\n", tree.repository, &tree.commit[..tree.commit.len().min(12)]);
+        text += &format!(
+            "  source: {} at {}\n",
+            tree.repository,
+            &tree.commit[..tree.commit.len().min(12)]
+        );
     }
     for note in &plan.notes {
         text += &format!("  {} {note}\n", style("note:").yellow());
@@ -75,7 +109,10 @@ pub fn totals(plan: &Plan, manager: &Manager) -> String {
     text += &match (bytes, unknown) {
         (0, 0) => "nothing to download".to_owned(),
         (bytes, 0) => format!("{} to download", human_bytes(bytes)),
-        (bytes, n) => format!("{} to download and {n} files of unknown size", human_bytes(bytes)),
+        (bytes, n) => format!(
+            "{} to download and {n} files of unknown size",
+            human_bytes(bytes)
+        ),
     };
     if held > 0 {
         text += &format!(" ({} already here)", human_bytes(held));
@@ -84,29 +121,52 @@ pub fn totals(plan: &Plan, manager: &Manager) -> String {
 }
 
 fn table(plan: &Plan) -> String {
-    let rows: Vec<[String; 5]> = plan.lock.packages.iter().map(|package| row(plan, package)).collect();
+    let rows: Vec<[String; 5]> = plan
+        .lock
+        .packages
+        .iter()
+        .map(|package| row(plan, package))
+        .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (name, version, size, from) = (width(0), width(1), width(2), width(3));
     let mut text = String::new();
     for [a, b, c, d, e] in &rows {
-        text += &format!("  {a:name$}  {b:version$}  {c:>size$}  {d:from$}  {}\n", style(e).dim());
+        text += &format!(
+            "  {a:name$}  {b:version$}  {c:>size$}  {d:from$}  {}\n",
+            style(e).dim()
+        );
     }
     text
 }
 
 fn row(plan: &Plan, package: &LockedPackage) -> [String; 5] {
-    let size = package.artifact.size.map_or_else(|| "?".to_owned(), human_bytes);
+    let size = package
+        .artifact
+        .size
+        .map_or_else(|| "?".to_owned(), human_bytes);
     let host = url::Url::parse(&package.artifact.url).ok();
-    let host = host.as_ref().and_then(url::Url::host_str).unwrap_or("?").to_owned();
+    let host = host
+        .as_ref()
+        .and_then(url::Url::host_str)
+        .unwrap_or("?")
+        .to_owned();
     let kind = match package.artifact.kind {
         crate::lock::ArtifactKind::Wheel => host,
         crate::lock::ArtifactKind::Sdist => format!("{host} (built from source)"),
     };
-    [package.name.to_string(), package.version.to_string(), size, kind, because(plan, package)]
+    [
+        package.name.to_string(),
+        package.version.to_string(),
+        size,
+        kind,
+        because(plan, package),
+    ]
 }
 
 fn because(plan: &Plan, package: &LockedPackage) -> String {
-    let Some(requested) = plan.requested.get(&package.name) else { return String::new() };
+    let Some(requested) = plan.requested.get(&package.name) else {
+        return String::new();
+    };
     match &requested[..] {
         [] => String::new(),
         [Requested { by, requirement }] => format!("{by} needs {requirement}"),
@@ -171,8 +231,15 @@ impl<'a> JsonPlan<'a> {
             prefix: lock.prefix_name(),
             choices: &plan.choices,
             notes: &plan.notes,
-            download_bytes: packages.iter().filter(|p| !p.held).filter_map(|p| p.size).sum(),
-            unknown_sizes: packages.iter().filter(|p| !p.held && p.size.is_none()).count(),
+            download_bytes: packages
+                .iter()
+                .filter(|p| !p.held)
+                .filter_map(|p| p.size)
+                .sum(),
+            unknown_sizes: packages
+                .iter()
+                .filter(|p| !p.held && p.size.is_none())
+                .count(),
             tree: lock.tree.as_ref(),
             packages,
         }

@@ -18,7 +18,11 @@ pub struct Args {
     #[arg(value_name = "TOOL")]
     tool: String,
     /// A command of the tool (`aienv info TOOL` lists them) and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
     arguments: Vec<OsString>,
     /// Install without asking if the tool is not there yet
     #[arg(long, short)]
@@ -42,10 +46,20 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let records: Vec<LaunchRecord> = launch::load(&context.home, &name)?;
     let (record, arguments) = launch::choose(&records, &args.arguments)?;
     let options = StartOptions {
-        mode: if args.detach { Mode::Detached } else { Mode::Foreground },
+        mode: if args.detach {
+            Mode::Detached
+        } else {
+            Mode::Foreground
+        },
         another: args.another,
     };
-    Ok(launch::start(&context.home, record, arguments, options, &*context.progress)?)
+    Ok(launch::start(
+        &context.home,
+        record,
+        arguments,
+        options,
+        &*context.progress,
+    )?)
 }
 
 /// The tool's name when it is installed; reads launch records only, so that a start stays quick.
@@ -73,7 +87,9 @@ fn install_first(args: &Args, context: &Context) -> Result<Option<String>, Failu
         ));
     }
     if !args.yes && !confirmed()? {
-        context.progress.note("nothing was installed; `--yes` installs without asking");
+        context
+            .progress
+            .note("nothing was installed; `--yes` installs without asking");
         return Ok(None);
     }
     let installed = manager.install(&plans, &InstallOptions::default())?;
@@ -91,7 +107,9 @@ fn confirmed() -> Result<bool, Failure> {
     let mut stderr = std::io::stderr().lock();
     let mut answer = String::new();
     // A terminal that cannot be written to or read from cannot say yes.
-    let asked = stderr.write_all(b"Install it now? [y/N] ").and_then(|()| stderr.flush());
+    let asked = stderr
+        .write_all(b"Install it now? [y/N] ")
+        .and_then(|()| stderr.flush());
     if asked.is_err() || std::io::stdin().read_line(&mut answer).is_err() {
         return Ok(false);
     }

@@ -47,7 +47,12 @@ impl SolvingArgs {
     /// As the tools room takes them.
     pub fn options(&self) -> Result<PlanOptions, Failure> {
         Ok(PlanOptions {
-            accelerator: self.accel.as_deref().map(str::parse).transpose().map_err(BadAccelerator)?,
+            accelerator: self
+                .accel
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(BadAccelerator)?,
             python: self.python,
             host: self.host.as_deref().map(Host::load).transpose()?,
             build: self.allow_build.iter().cloned().collect(),

@@ -46,7 +46,11 @@ pub struct CudaBuild {
 impl CudaBuild {
     /// The lowest driver this build runs on.
     pub fn floor(&self, os: Os) -> &Version {
-        if os == Os::Windows { &self.floor_windows } else { &self.floor_linux }
+        if os == Os::Windows {
+            &self.floor_windows
+        } else {
+            &self.floor_linux
+        }
     }
 }
 
@@ -98,7 +102,9 @@ impl std::fmt::Display for Capability {
 
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -126,9 +132,18 @@ impl TorchFacts {
 
     /// Whether a CUDA build of a torch release has machine code for a GPU; `None` when the table
     /// does not know that build.
-    pub fn has_code(&self, release: &TorchRelease, build: Accelerator, gpu: Capability) -> Option<bool> {
+    pub fn has_code(
+        &self,
+        release: &TorchRelease,
+        build: Accelerator,
+        gpu: Capability,
+    ) -> Option<bool> {
         let capabilities = release.builds.get(&build)?;
-        Some(capabilities.iter().any(|code| code.0 == gpu.0 && code.1 <= gpu.1))
+        Some(
+            capabilities
+                .iter()
+                .any(|code| code.0 == gpu.0 && code.1 <= gpu.1),
+        )
     }
 }
 
@@ -141,7 +156,11 @@ mod tests {
     fn the_table_is_consistent() {
         let facts = TorchFacts::embedded();
         assert_eq!(facts.schema, 1);
-        assert!(facts.family.contains(&"torchvision".parse::<PackageName>().unwrap()));
+        assert!(
+            facts
+                .family
+                .contains(&"torchvision".parse::<PackageName>().unwrap())
+        );
         for release in &facts.torch {
             for build in release.builds.keys() {
                 assert!(
@@ -151,8 +170,20 @@ mod tests {
                 );
             }
         }
-        assert!(facts.cuda.windows(2).all(|pair| pair[0].build > pair[1].build), "newest first");
-        assert!(facts.torch.windows(2).all(|pair| pair[0].release > pair[1].release), "newest first");
+        assert!(
+            facts
+                .cuda
+                .windows(2)
+                .all(|pair| pair[0].build > pair[1].build),
+            "newest first"
+        );
+        assert!(
+            facts
+                .torch
+                .windows(2)
+                .all(|pair| pair[0].release > pair[1].release),
+            "newest first"
+        );
         for build in &facts.cuda {
             assert!(build.floor_linux <= build.native_linux, "{}", build.build);
         }
@@ -161,7 +192,13 @@ mod tests {
     #[test]
     fn machine_code_serves_later_minors_of_its_major() {
         let facts = TorchFacts::embedded();
-        let of = |release: &str| facts.torch.iter().find(|r| r.release.to_string() == release).unwrap();
+        let of = |release: &str| {
+            facts
+                .torch
+                .iter()
+                .find(|r| r.release.to_string() == release)
+                .unwrap()
+        };
         for (release, build, gpu, runs) in [
             ("2.14", "cu126", Capability(6, 1), true),
             ("2.14", "cu130", Capability(6, 1), false),
@@ -170,7 +207,11 @@ mod tests {
             ("2.9", "cu128", Capability(12, 0), true),
         ] {
             let build = build.parse().unwrap();
-            assert_eq!(facts.has_code(of(release), build, gpu), Some(runs), "{release} {build} {gpu}");
+            assert_eq!(
+                facts.has_code(of(release), build, gpu),
+                Some(runs),
+                "{release} {build} {gpu}"
+            );
         }
     }
 }

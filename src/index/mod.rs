@@ -1,18 +1,44 @@
 //! Package indexes: what releases exist, which files they have, what those need.
 //!
 //! [`PackageIndex`] is the question the solver asks; [`IndexClient`] answers it from the network
-//! and the HTTP cache, tests answer it from memory.
+//! and the cache, tests answer it from memory.
+//!
+//! The default index may have extra ones beside it. They are asked in the order they were given,
+//! before the default one, and the first that has a package at all is the only one it comes from:
+//! were the versions of all indexes mixed, anybody could publish a higher version of a company's
+//! internal package on the public index and have it installed ("dependency confusion"). For the
+//! same reason an extra index that fails is an error and not skipped.
+//!
+//! Metadata of a wheel costs one small request where the index offers metadata files, else two
+//! requests for parts of the wheel, and nothing once it is known: it is kept by digest for ever.
 
+mod cache;
+mod client;
+mod core_metadata;
+mod error;
+pub mod file_name;
+mod lenient;
+mod remote;
+mod sdist;
+mod simple;
+mod stored;
 pub mod tags;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
+
+pub use client::IndexClient;
+pub use error::{IndexError, Subject};
 
 use crate::types::{ExtraName, PackageName, Requirement, Sha256, Version, VersionSpecifiers};
 
 /// Which index a question goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IndexId {
-    /// The user's default index and its extra indexes, first hit wins per file name.
+    /// The user's extra indexes and the default one; the first that has the package wins.
     Default,
     /// The torch wheel index of one accelerator build, such as `cu128`.
     Torch(crate::types::Accelerator),
@@ -83,36 +109,4 @@ pub trait PackageIndex: Send + Sync {
     fn prefetch_releases(&self, _index: &IndexId, _package: &PackageName) {}
     /// The metadata of this file will probably be asked for.
     fn prefetch_metadata(&self, _file: &DistFile) {}
-}
-
-/// An index could not answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum IndexError {
-    /// No such package there.
-    #[error("the package `{package}` is not on {index}")]
-    NotFound {
-        /// The package.
-        package: PackageName,
-        /// The index, without credentials.
-        index: String,
-    },
-}
-
-impl IndexError {
-    /// c
-    pub fn concerns_one_file(&self) -> bool { false }
-    /// u
-    pub fn is_unreachable(&self) -> bool { false }
-}
-impl crate::error::UserError for IndexError { fn code(&self) -> &'static str { "x" } }
-impl DistFile { /// f
-pub fn from_url(_u: &str) -> Result<(Version, Self), IndexError> { unreachable!() } }
-
-/// stub
-pub struct IndexClient;
-impl IndexClient { /// s
-pub fn new(_: crate::net::Client, _: &crate::settings::Settings, _: &crate::home::Home, _: tokio::runtime::Handle) -> Self { Self } }
-impl PackageIndex for IndexClient {
-    fn releases(&self, _: &IndexId, _: &PackageName) -> Result<Arc<Releases>, IndexError> { unreachable!() }
-    fn metadata(&self, _: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> { unreachable!() }
 }

@@ -84,11 +84,7 @@ struct Expand<'a> {
 }
 
 impl Expand<'_> {
-    fn record(
-        &self,
-        manifest: &Manifest,
-        command: &Command,
-    ) -> Result<LaunchRecord, LaunchError> {
+    fn record(&self, manifest: &Manifest, command: &Command) -> Result<LaunchRecord, LaunchError> {
         let place = self.place;
         if !is_command_name(self.command) {
             return Err(self.bad(manifest, "has a name that cannot be the name of a program"));

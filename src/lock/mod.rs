@@ -139,17 +139,27 @@ impl Lock {
         };
         line("prefix", &[&1]);
         match &self.python {
-            LockedPython::Managed { version, sha256, .. } => {
+            LockedPython::Managed {
+                version, sha256, ..
+            } => {
                 line("python", &[&"managed", version, sha256]);
             }
-            LockedPython::System { version, path, sha256 } => {
+            LockedPython::System {
+                version,
+                path,
+                sha256,
+            } => {
                 let digest = sha256.map_or_else(String::new, |digest| digest.to_string());
                 line("python", &[&"system", version, &path.display(), &digest]);
             }
         }
         for package in &self.packages {
             let artifact = &package.artifact;
-            let url = if package.direct { artifact.url.as_str() } else { "" };
+            let url = if package.direct {
+                artifact.url.as_str()
+            } else {
+                ""
+            };
             line("package", &[&artifact.file_name, &artifact.sha256, &url]);
         }
         if let Some(tree) = &self.tree {

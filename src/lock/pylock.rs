@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{Artifact, ArtifactKind, Lock, LockedPackage, LockedPython, LockedTree};
 use crate::{
     error::UserError,
-    types::{Accelerator, Arch, Os, PackageName, PythonVersion, Sha256, Target, Version, VersionSpecifiers},
+    types::{
+        Accelerator, Arch, Os, PackageName, PythonVersion, Sha256, Target, Version,
+        VersionSpecifiers,
+    },
 };
 
 /// A lock file that cannot be used.
@@ -134,17 +137,23 @@ impl Lock {
             },
         };
         // Every field is a string, a number or a table of these.
-        toml::to_string(&pylock).unwrap_or_else(|error| unreachable!("a lock is plain data: {error}"))
+        toml::to_string(&pylock)
+            .unwrap_or_else(|error| unreachable!("a lock is plain data: {error}"))
     }
 
     /// Reads a `pylock.toml` that aienv wrote.
     pub fn from_pylock(text: &str) -> Result<Self, LockError> {
-        let pylock: Pylock = toml::from_str(text).map_err(|error| LockError::Form(Box::new(error)))?;
+        let pylock: Pylock =
+            toml::from_str(text).map_err(|error| LockError::Form(Box::new(error)))?;
         if pylock.lock_version.split('.').next() != Some("1") {
             return Err(LockError::UnknownVersion(pylock.lock_version));
         }
         let aienv = pylock.tool.aienv.ok_or(LockError::Foreign)?;
-        let packages = pylock.packages.into_iter().map(LockedPackage::try_from).collect::<Result<_, _>>()?;
+        let packages = pylock
+            .packages
+            .into_iter()
+            .map(LockedPackage::try_from)
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             tool: aienv.tool,
             version: aienv.version,
@@ -166,7 +175,11 @@ impl From<&LockedPackage> for Package {
             size: artifact.size,
             hashes: [("sha256".to_owned(), artifact.sha256.to_string())].into(),
         };
-        let dependencies = package.dependencies.iter().cloned().map(|name| Dependency { name });
+        let dependencies = package
+            .dependencies
+            .iter()
+            .cloned()
+            .map(|name| Dependency { name });
         let mut this = Self {
             name: package.name.clone(),
             version: Some(package.version.clone()),
@@ -189,19 +202,33 @@ impl TryFrom<Package> for LockedPackage {
     type Error = LockError;
 
     fn try_from(package: Package) -> Result<Self, LockError> {
-        let bad = |why: &str| LockError::BadPackage { package: package.name.to_string(), why: why.to_owned() };
-        let version = package.version.clone().ok_or_else(|| bad("has no version"))?;
+        let bad = |why: &str| LockError::BadPackage {
+            package: package.name.to_string(),
+            why: why.to_owned(),
+        };
+        let version = package
+            .version
+            .clone()
+            .ok_or_else(|| bad("has no version"))?;
         let mut files = package
             .wheels
             .iter()
             .map(|file| (file, ArtifactKind::Wheel))
             .chain(package.sdist.iter().map(|file| (file, ArtifactKind::Sdist)))
-            .chain(package.archive.iter().map(|file| (file, archive_kind(&file.url))));
+            .chain(
+                package
+                    .archive
+                    .iter()
+                    .map(|file| (file, archive_kind(&file.url))),
+            );
         let (file, kind) = files.next().ok_or_else(|| bad("has no file"))?;
         if files.next().is_some() {
             return Err(bad("has more than one file; aienv locks exactly one"));
         }
-        let sha256 = file.hashes.get("sha256").ok_or_else(|| bad("has no sha256"))?;
+        let sha256 = file
+            .hashes
+            .get("sha256")
+            .ok_or_else(|| bad("has no sha256"))?;
         let file_name = match &file.name {
             Some(name) => name.clone(),
             None => last_segment(&file.url).to_owned(),
@@ -215,10 +242,16 @@ impl TryFrom<Package> for LockedPackage {
                 file_name,
                 url: file.url.clone(),
                 size: file.size,
-                sha256: sha256.parse::<Sha256>().map_err(|error| bad(&error.to_string()))?,
+                sha256: sha256
+                    .parse::<Sha256>()
+                    .map_err(|error| bad(&error.to_string()))?,
             },
             direct: package.archive.is_some(),
-            dependencies: package.dependencies.iter().map(|d| d.name.clone()).collect(),
+            dependencies: package
+                .dependencies
+                .iter()
+                .map(|d| d.name.clone())
+                .collect(),
             name: package.name.clone(),
             version,
         })
@@ -231,7 +264,11 @@ fn last_segment(url: &str) -> &str {
 }
 
 fn archive_kind(url: &str) -> ArtifactKind {
-    if last_segment(url).ends_with(".whl") { ArtifactKind::Wheel } else { ArtifactKind::Sdist }
+    if last_segment(url).ends_with(".whl") {
+        ArtifactKind::Wheel
+    } else {
+        ArtifactKind::Sdist
+    }
 }
 
 fn requires_python(version: &Version) -> Option<VersionSpecifiers> {
@@ -253,7 +290,9 @@ fn environment(target: &Target) -> String {
         (_, Arch::X86_64) => "x86_64",
         (_, Arch::Aarch64) => "aarch64",
     };
-    format!("sys_platform == '{platform}' and platform_machine == '{machine}' and implementation_name == 'cpython'")
+    format!(
+        "sys_platform == '{platform}' and platform_machine == '{machine}' and implementation_name == 'cpython'"
+    )
 }
 
 #[cfg(test)]
@@ -282,7 +321,10 @@ mod tests {
             target: Target {
                 os: Os::Linux,
                 arch: Arch::X86_64,
-                libc: Some(Libc::Glibc { major: 2, minor: 36 }),
+                libc: Some(Libc::Glibc {
+                    major: 2,
+                    minor: 36,
+                }),
                 macos: None,
             },
             accelerator: Accelerator::Cuda(12, 8),
@@ -292,9 +334,19 @@ mod tests {
                 sha256: Some(Sha256::of("python")),
             },
             packages: vec![
-                package("demo", "demo-1.2-py3-none-any.whl", ArtifactKind::Wheel, false),
+                package(
+                    "demo",
+                    "demo-1.2-py3-none-any.whl",
+                    ArtifactKind::Wheel,
+                    false,
+                ),
                 package("other", "other-1.2.tar.gz", ArtifactKind::Sdist, false),
-                package("remote", "remote-1.2-py3-none-any.whl", ArtifactKind::Wheel, true),
+                package(
+                    "remote",
+                    "remote-1.2-py3-none-any.whl",
+                    ArtifactKind::Wheel,
+                    true,
+                ),
             ],
             tree: None,
         }
@@ -325,10 +377,19 @@ mod tests {
         let text = sample().to_pylock();
         assert!(matches!(Lock::from_pylock("]"), Err(LockError::Form(_))));
         let newer = text.replace("lock-version = \"1.0\"", "lock-version = \"2.0\"");
-        assert!(matches!(Lock::from_pylock(&newer), Err(LockError::UnknownVersion(_))));
+        assert!(matches!(
+            Lock::from_pylock(&newer),
+            Err(LockError::UnknownVersion(_))
+        ));
         let foreign = text.replace("tool.aienv", "tool.other");
-        assert!(matches!(Lock::from_pylock(&foreign), Err(LockError::Foreign)));
+        assert!(matches!(
+            Lock::from_pylock(&foreign),
+            Err(LockError::Foreign)
+        ));
         let unhashed = text.replacen("sha256 =", "md5 =", 1);
-        assert!(matches!(Lock::from_pylock(&unhashed), Err(LockError::BadPackage { .. })));
+        assert!(matches!(
+            Lock::from_pylock(&unhashed),
+            Err(LockError::BadPackage { .. })
+        ));
     }
 }

@@ -56,7 +56,10 @@ fn ask(path: &Path) -> io::Result<u64> {
 
 /// The error means that the disk (or the user's quota on it) is full.
 pub fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]

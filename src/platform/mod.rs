@@ -16,7 +16,9 @@ mod staging;
 pub mod sysctl;
 
 pub use disk::{free_bytes, is_disk_full};
-pub use files::{SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, link_count, set_executable};
+pub use files::{
+    SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, link_count, set_executable,
+};
 pub use links::{LinkMode, Linker, link_program, symlink_file};
 pub use lock_file::LockFile;
 pub use positioned::PositionedFile;

@@ -10,7 +10,14 @@ use std::process::Command;
 /// malice.
 pub fn without_network(command: &mut Command) {
     // Port 9 is the discard port: refused at once, everywhere.
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ] {
         command.env(name, "http://127.0.0.1:9");
     }
     command.env_remove("no_proxy").env_remove("NO_PROXY");

@@ -34,8 +34,8 @@ use std::{
 
 pub use error::PrefixError;
 pub use interrogate::{InterpreterCache, InterpreterFacts, OLDEST};
-pub use verify::Damaged;
 pub use runtime::{PythonRuntime, RuntimeError, check_runtime, lock_system_python};
+pub use verify::Damaged;
 
 use crate::{
     home::Home,

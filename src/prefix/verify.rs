@@ -23,7 +23,10 @@ impl Prefix {
         let site = self.site_packages();
         let mut damaged = Vec::new();
         if !self.python().exists() {
-            damaged.push(Damaged { path: self.python(), how: "is gone" });
+            damaged.push(Damaged {
+                path: self.python(),
+                how: "is gone",
+            });
         }
         let entries = fs::read_dir(&site).map_err(PrefixError::io("read", &site))?;
         for entry in entries.flatten() {
@@ -31,7 +34,10 @@ impl Prefix {
             if entry.file_name().to_string_lossy().ends_with(".dist-info") {
                 match fs::read(&record) {
                     Ok(text) => self.compare(&text, &mut damaged),
-                    Err(_) => damaged.push(Damaged { path: record, how: "is gone" }),
+                    Err(_) => damaged.push(Damaged {
+                        path: record,
+                        how: "is gone",
+                    }),
                 }
             }
         }
@@ -40,12 +46,19 @@ impl Prefix {
 
     fn compare(&self, record: &[u8], damaged: &mut Vec<Damaged>) {
         let site = self.site_packages();
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(record);
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(record);
         for row in reader.records().flatten() {
-            let (Some(path), Some(expected)) = (row.get(0), row.get(1)) else { continue };
+            let (Some(path), Some(expected)) = (row.get(0), row.get(1)) else {
+                continue;
+            };
             let path = site.join(path);
             let Ok(file) = fs::File::open(&path) else {
-                damaged.push(Damaged { path, how: "is gone" });
+                damaged.push(Damaged {
+                    path,
+                    how: "is gone",
+                });
                 continue;
             };
             // `RECORD` itself and byte code have no digest.
@@ -54,7 +67,10 @@ impl Prefix {
             }
             let same = Sha256::of_reader(file).is_ok_and(|digest| hash_field(&digest) == expected);
             if !same {
-                damaged.push(Damaged { path, how: "was changed" });
+                damaged.push(Damaged {
+                    path,
+                    how: "was changed",
+                });
             }
         }
     }

@@ -92,7 +92,9 @@ pub fn choices(
         }
     }
     // Stable: within a kind the order above stays.
-    choices.options.sort_by_key(|option| option.kind == AcceleratorKind::Cpu);
+    choices
+        .options
+        .sort_by_key(|option| option.kind == AcceleratorKind::Cpu);
     if let Some(request) = request {
         let asked = |option: &AcceleratorOption| match request {
             AcceleratorRequest::Build(build) => option.accelerator == build,
@@ -129,7 +131,10 @@ fn cpu(host: &Host, choices: &mut AcceleratorChoices) {
         why,
     };
     if has_torch_cpu_index(host) {
-        choices.options.push(option(Some(IndexId::Torch(Accelerator::Cpu)), why.to_owned()));
+        choices.options.push(option(
+            Some(IndexId::Torch(Accelerator::Cpu)),
+            why.to_owned(),
+        ));
     }
     choices.options.push(option(None, why.to_owned()));
 }
@@ -148,7 +153,9 @@ fn mps(host: &Host, choices: &mut AcceleratorChoices) {
 }
 
 fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
-    let Some(gpu) = gpus(host, GpuVendor::Intel).find(|gpu| !gpu.integrated) else { return };
+    let Some(gpu) = gpus(host, GpuVendor::Intel).find(|gpu| !gpu.integrated) else {
+        return;
+    };
     choices.options.push(AcceleratorOption {
         accelerator: Accelerator::Xpu,
         kind: AcceleratorKind::Xpu,
@@ -159,13 +166,20 @@ fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
 }
 
 fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
-    let Some(gpu) = gpus(host, GpuVendor::Amd).min_by_key(|gpu| gpu.integrated) else { return };
+    let Some(gpu) = gpus(host, GpuVendor::Amd).min_by_key(|gpu| gpu.integrated) else {
+        return;
+    };
     let Some(gfx) = &gpu.gfx else {
-        choices.rejected.push(format!("ROCm: the instruction set of the {} is not known", gpu.name));
+        choices.rejected.push(format!(
+            "ROCm: the instruction set of the {} is not known",
+            gpu.name
+        ));
         return;
     };
     if host.os.family != Os::Linux {
-        choices.rejected.push("ROCm: the torch indexes have ROCm builds for Linux only".to_owned());
+        choices
+            .rejected
+            .push("ROCm: the torch indexes have ROCm builds for Linux only".to_owned());
         return;
     }
     let needs = &manifest.accelerators[&AcceleratorKind::Rocm];
@@ -193,23 +207,43 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
         });
     }
     if !any {
-        choices.rejected.push(format!("ROCm: no build has kernels for {gfx} ({})", gpu.name));
+        choices.rejected.push(format!(
+            "ROCm: no build has kernels for {gfx} ({})",
+            gpu.name
+        ));
     }
 }
 
 fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
-    let best = gpus(host, GpuVendor::Nvidia).max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
+    let best =
+        gpus(host, GpuVendor::Nvidia).max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
     let Some(gpu) = best else { return };
-    let Some(driver) = host.nvidia.as_ref().and_then(|nvidia| nvidia.version.as_ref()) else {
-        choices.rejected.push(format!("CUDA: the {} has no working NVIDIA driver", gpu.name));
+    let Some(driver) = host
+        .nvidia
+        .as_ref()
+        .and_then(|nvidia| nvidia.version.as_ref())
+    else {
+        choices.rejected.push(format!(
+            "CUDA: the {} has no working NVIDIA driver",
+            gpu.name
+        ));
         return;
     };
-    let Some(capability) = gpu.compute_capability.map(|(major, minor)| Capability(major, minor)) else {
-        choices.rejected.push(format!("CUDA: the compute capability of the {} is not known", gpu.name));
+    let Some(capability) = gpu
+        .compute_capability
+        .map(|(major, minor)| Capability(major, minor))
+    else {
+        choices.rejected.push(format!(
+            "CUDA: the compute capability of the {} is not known",
+            gpu.name
+        ));
         return;
     };
     let needs = &manifest.accelerators[&AcceleratorKind::Cuda];
-    if let Some(least) = needs.min_compute_capability.as_ref().and_then(|text| text.parse::<Capability>().ok())
+    if let Some(least) = needs
+        .min_compute_capability
+        .as_ref()
+        .and_then(|text| text.parse::<Capability>().ok())
         && capability < least
     {
         choices.rejected.push(format!(
@@ -219,10 +253,14 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
         return;
     }
     let os = host.os.family;
-    let acceptable: Vec<&CudaBuild> =
-        facts.cuda.iter().filter(|build| accepts(&needs.version, build.build)).collect();
-    let (runs, too_new): (Vec<_>, Vec<_>) =
-        acceptable.into_iter().partition(|build| build.floor(os) <= driver);
+    let acceptable: Vec<&CudaBuild> = facts
+        .cuda
+        .iter()
+        .filter(|build| accepts(&needs.version, build.build))
+        .collect();
+    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable
+        .into_iter()
+        .partition(|build| build.floor(os) <= driver);
     if let Some(nearest) = too_new.last() {
         choices.rejected.push(format!(
             "CUDA: builds from {} on need driver {} or newer, this one is {driver}",
@@ -230,8 +268,10 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
             nearest.floor(os)
         ));
     }
-    let (native, compatible): (Vec<_>, Vec<_>) =
-        runs.iter().copied().partition(|build| os != Os::Linux || build.native_linux <= *driver);
+    let (native, compatible): (Vec<_>, Vec<_>) = runs
+        .iter()
+        .copied()
+        .partition(|build| os != Os::Linux || build.native_linux <= *driver);
     for build in native.iter().chain(&compatible) {
         let excluded_torch = without_code(facts, capability, gpu, |_| build.build);
         if excluded_torch.len() == facts.torch.len() {
@@ -242,14 +282,21 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
             kind: AcceleratorKind::Cuda,
             torch_index: Some(IndexId::Torch(build.build)),
             excluded_torch,
-            why: format!("driver {driver} runs it and it has code for the {} ({capability})", gpu.name),
+            why: format!(
+                "driver {driver} runs it and it has code for the {} ({capability})",
+                gpu.name
+            ),
         });
     }
     // Only on Linux does the default index carry CUDA builds of torch.
     if let (Os::Linux, Some(newest)) = (os, runs.first()) {
         let unrunnable = |build: Accelerator| !runs.iter().any(|known| known.build == build);
         let mut excluded_torch = without_code(facts, capability, gpu, default_build);
-        for release in facts.torch.iter().filter(|release| unrunnable(default_build(release))) {
+        for release in facts
+            .torch
+            .iter()
+            .filter(|release| unrunnable(default_build(release)))
+        {
             let why = format!(
                 "the default build of torch {} is {}, which driver {driver} does not run",
                 release.release,
@@ -270,7 +317,12 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
 /// The CUDA build of a release on the default index.
 pub fn default_build(release: &TorchRelease) -> Accelerator {
     let parts = release.default_cuda.release();
-    let part = |i: usize| parts.get(i).and_then(|p| u16::try_from(*p).ok()).unwrap_or(0);
+    let part = |i: usize| {
+        parts
+            .get(i)
+            .and_then(|p| u16::try_from(*p).ok())
+            .unwrap_or(0)
+    };
     Accelerator::Cuda(part(0), part(1))
 }
 
@@ -327,7 +379,10 @@ pub fn default_cuda(
 ) -> std::collections::BTreeMap<crate::types::PackageName, Vec<(VersionSet, Version)>> {
     let mut map: std::collections::BTreeMap<_, Vec<_>> = std::collections::BTreeMap::new();
     if let Ok(torch) = "torch".parse() {
-        let releases = facts.torch.iter().map(|r| (series(r), r.default_cuda.clone()));
+        let releases = facts
+            .torch
+            .iter()
+            .map(|r| (series(r), r.default_cuda.clone()));
         map.insert(torch, releases.collect());
     }
     for companion in &facts.companion {

@@ -11,7 +11,9 @@ use super::{
     range::{VersionSet, pinned},
 };
 use crate::{
-    index::{DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases, tags::CompatibleTags},
+    index::{
+        DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases, tags::CompatibleTags,
+    },
     types::{PackageName, PythonVersion, Version},
 };
 
@@ -69,7 +71,12 @@ impl<'a> CandidateSource<'a> {
                 CompatibleTags::new(&problem.target, short, python.freethreaded)
             })
             .collect();
-        Self { problem, index, tags, known: Mutex::default() }
+        Self {
+            problem,
+            index,
+            tags,
+            known: Mutex::default(),
+        }
     }
 
     /// The index a package comes from, first choice.
@@ -92,7 +99,9 @@ impl<'a> CandidateSource<'a> {
     fn load(&self, package: &PackageName) -> Result<Arc<Candidates>, IndexError> {
         if let Some((version, file)) = self.problem.direct.get(package) {
             let mut releases = Releases::default();
-            releases.versions.insert(version.clone(), vec![file.clone()]);
+            releases
+                .versions
+                .insert(version.clone(), vec![file.clone()]);
             return Ok(Arc::new(Candidates::new(Arc::new(releases), true)));
         }
         let index = self.index_of(package);
@@ -109,7 +118,11 @@ impl<'a> CandidateSource<'a> {
     fn usable<'c>(&self, package: &PackageName, of: &'c Candidates, at: usize) -> &'c Usable {
         let candidate = &of.list[at];
         candidate.usable.get_or_init(|| {
-            let files = of.releases.versions.get(&candidate.version).map_or(&[][..], Vec::as_slice);
+            let files = of
+                .releases
+                .versions
+                .get(&candidate.version)
+                .map_or(&[][..], Vec::as_slice);
             self.examine(package, &candidate.version, files)
         })
     }
@@ -118,19 +131,30 @@ impl<'a> CandidateSource<'a> {
         if let Some(exclusions) = self.problem.exclusions.get(package)
             && let Some((_, why)) = exclusions.iter().find(|(set, _)| set.contains(version))
         {
-            return Usable { why_not: Some(why.clone()), ..Usable::default() };
+            return Usable {
+                why_not: Some(why.clone()),
+                ..Usable::default()
+            };
         }
         let sdist_allowed = self.problem.build.contains(package);
-        let mut usable = Usable { yanked: files.iter().all(|f| f.yanked.is_some()), ..Usable::default() };
+        let mut usable = Usable {
+            yanked: files.iter().all(|f| f.yanked.is_some()),
+            ..Usable::default()
+        };
         for (i, (python, tags)) in self.problem.pythons.iter().zip(&self.tags).enumerate() {
             let accepts = |file: &DistFile| {
                 (usable.yanked || file.yanked.is_none())
-                    && file.requires_python.as_ref().is_none_or(|r| r.contains(python.version()))
+                    && file
+                        .requires_python
+                        .as_ref()
+                        .is_none_or(|r| r.contains(python.version()))
             };
             let mut best: Option<(u32, Option<u64>, usize)> = None;
             for (at, file) in files.iter().enumerate().filter(|(_, file)| accepts(file)) {
                 let rank = match &file.kind {
-                    DistKind::Wheel(wheel) => tags.priority(wheel).map(|p| (p + 1, wheel.build_number())),
+                    DistKind::Wheel(wheel) => {
+                        tags.priority(wheel).map(|p| (p + 1, wheel.build_number()))
+                    }
                     DistKind::Sdist if sdist_allowed => Some((0, None)),
                     DistKind::Sdist => None,
                 };
@@ -152,12 +176,22 @@ impl<'a> CandidateSource<'a> {
     }
 
     fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> String {
-        let wheels = files.iter().filter(|f| matches!(f.kind, DistKind::Wheel(_))).count();
-        let pythons: Vec<_> = self.problem.pythons.iter().map(|p| p.version().to_string()).collect();
+        let wheels = files
+            .iter()
+            .filter(|f| matches!(f.kind, DistKind::Wheel(_)))
+            .count();
+        let pythons: Vec<_> = self
+            .problem
+            .pythons
+            .iter()
+            .map(|p| p.version().to_string())
+            .collect();
         let pythons = pythons.join(" or ");
         let fits_python = files.iter().any(|file| {
             let pythons = &self.problem.pythons;
-            file.requires_python.as_ref().is_none_or(|r| pythons.iter().any(|p| r.contains(p.version())))
+            file.requires_python
+                .as_ref()
+                .is_none_or(|r| pythons.iter().any(|p| r.contains(p.version())))
         });
         if files.is_empty() {
             "has no files".to_owned()
@@ -170,7 +204,10 @@ impl<'a> CandidateSource<'a> {
         } else if wheels == 0 && !sdist_allowed {
             "is published as source only, and building it is not allowed".to_owned()
         } else {
-            format!("has no wheel for {} with Python {pythons}", self.problem.target)
+            format!(
+                "has no wheel for {} with Python {pythons}",
+                self.problem.target
+            )
         }
     }
 
@@ -236,9 +273,17 @@ impl<'a> CandidateSource<'a> {
     }
 
     /// Why none of the versions in `set` can be used: the newest few with their reasons.
-    pub fn why_none(&self, package: &PackageName, of: &Candidates, set: &VersionSet) -> Vec<String> {
+    pub fn why_none(
+        &self,
+        package: &PackageName,
+        of: &Candidates,
+        set: &VersionSet,
+    ) -> Vec<String> {
         let mut lines = Vec::new();
-        for at in (0..of.list.len()).filter(|at| set.contains(&of.list[*at].version)).take(3) {
+        for at in (0..of.list.len())
+            .filter(|at| set.contains(&of.list[*at].version))
+            .take(3)
+        {
             let usable = self.usable(package, of, at);
             let version = &of.list[at].version;
             if let Some(why) = &usable.why_not {
@@ -266,15 +311,26 @@ impl Candidates {
             })
             .collect();
         let only_prereleases = list.iter().all(|candidate| candidate.prerelease);
-        Self { releases, list, only_prereleases, from_default }
+        Self {
+            releases,
+            list,
+            only_prereleases,
+            from_default,
+        }
     }
 
     /// The newest version of all, usable or not.
     pub fn newest(&self) -> Option<&Version> {
-        self.list.iter().find(|c| !c.prerelease).or(self.list.first()).map(|c| &c.version)
+        self.list
+            .iter()
+            .find(|c| !c.prerelease)
+            .or(self.list.first())
+            .map(|c| &c.version)
     }
 
     fn position(&self, version: &Version) -> Option<usize> {
-        self.list.binary_search_by(|candidate| version.cmp(&candidate.version)).ok()
+        self.list
+            .binary_search_by(|candidate| version.cmp(&candidate.version))
+            .ok()
     }
 }

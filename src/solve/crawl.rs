@@ -61,14 +61,19 @@ impl<'a> Crawl<'a> {
 
     /// Crawls from `requirements` while `work` runs, and stops when it is done.
     pub fn during<T>(&self, requirements: &[Requirement], work: impl FnOnce() -> T) -> T {
-        if let Ok(roots) = self.expander.expand(requirements, Part::Base, self.expander.all_pythons()) {
+        if let Ok(roots) =
+            self.expander
+                .expand(requirements, Part::Base, self.expander.all_pythons())
+        {
             self.push(roots);
         }
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
-                scope.spawn(|| while let Some((participant, set)) = self.next() {
-                    self.visit(&participant, &set);
-                    self.finish();
+                scope.spawn(|| {
+                    while let Some((participant, set)) = self.next() {
+                        self.visit(&participant, &set);
+                        self.finish();
+                    }
                 });
             }
             // The threads must end even if `work` panics, or the scope would wait for ever.
@@ -86,7 +91,9 @@ impl<'a> Crawl<'a> {
                         queue.waiting.push_back(inner);
                     }
                 }
-            } else if participant.name().is_some() && queue.seen.insert((participant.clone(), set.clone())) {
+            } else if participant.name().is_some()
+                && queue.seen.insert((participant.clone(), set.clone()))
+            {
                 queue.waiting.push_back((participant, set));
             }
         }
@@ -104,23 +111,36 @@ impl<'a> Crawl<'a> {
                 queue.working += 1;
                 return Some(item);
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn finish(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).working -= 1;
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .working -= 1;
         self.changed.notify_all();
     }
 
     fn visit(&self, participant: &Participant, set: &VersionSet) {
-        let Some(name) = participant.name() else { return };
+        let Some(name) = participant.name() else {
+            return;
+        };
         if let Some(dependencies) = self.guess(participant, name, set) {
             self.push(dependencies);
         }
     }
 
-    fn guess(&self, participant: &Participant, name: &PackageName, set: &VersionSet) -> Option<Dependencies> {
+    fn guess(
+        &self,
+        participant: &Participant,
+        name: &PackageName,
+        set: &VersionSet,
+    ) -> Option<Dependencies> {
         let candidates = self.source.of(name).ok()?;
         let prereleases = self.expander.accepts_prereleases(name);
         let version = self.source.choose(name, &candidates, set, 1, prereleases)?;
@@ -135,7 +155,9 @@ impl<'a> Crawl<'a> {
             Participant::Extra(_, extra) => Part::Extra(extra),
             _ => Part::Base,
         };
-        self.expander.expand(&metadata.requires_dist, part, usable.mask & 1).ok()
+        self.expander
+            .expand(&metadata.requires_dist, part, usable.mask & 1)
+            .ok()
     }
 }
 
@@ -143,7 +165,11 @@ struct StopOnDrop<'c, 'a>(&'c Crawl<'a>);
 
 impl Drop for StopOnDrop<'_, '_> {
     fn drop(&mut self) {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.0
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopped = true;
         self.0.changed.notify_all();
     }
 }

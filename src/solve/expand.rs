@@ -45,7 +45,9 @@ impl<'a> Expander<'a> {
         let by_name = |requirements: &'a [Requirement]| {
             let mut map: HashMap<PackageName, Vec<&Requirement>> = HashMap::new();
             for requirement in requirements {
-                map.entry(requirement.name.clone()).or_default().push(requirement);
+                map.entry(requirement.name.clone())
+                    .or_default()
+                    .push(requirement);
             }
             map
         };
@@ -85,12 +87,18 @@ impl<'a> Expander<'a> {
 
     /// Whether some requirement seen so far accepts pre-releases of `package`.
     pub fn accepts_prereleases(&self, package: &PackageName) -> bool {
-        self.prereleases.lock().unwrap_or_else(PoisonError::into_inner).contains(package)
+        self.prereleases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(package)
     }
 
     /// The dependencies a conditional carries when it is active.
     pub fn conditional(&self, conditional: &Arc<Conditional>) -> Dependencies {
-        let known = self.conditionals.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self
+            .conditionals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         known.get(conditional).cloned().unwrap_or_default()
     }
 
@@ -111,7 +119,13 @@ impl<'a> Expander<'a> {
                 continue;
             }
             match self.overrides.get(&requirement.name) {
-                None => self.add(&mut dependencies, requirement, &requirement.extras, on, mask)?,
+                None => self.add(
+                    &mut dependencies,
+                    requirement,
+                    &requirement.extras,
+                    on,
+                    mask,
+                )?,
                 Some(overrides) => {
                     for replacement in overrides {
                         let on = on & self.holds(&replacement.marker, Part::Base);
@@ -130,7 +144,11 @@ impl<'a> Expander<'a> {
     fn holds(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
         if marker.is_true() {
             // An unconditional requirement belongs to the base alone.
-            return if matches!(part, Part::Base) { self.all_pythons() } else { 0 };
+            return if matches!(part, Part::Base) {
+                self.all_pythons()
+            } else {
+                0
+            };
         }
         let mut mask = 0;
         for (i, environment) in self.environments.iter().enumerate() {
@@ -163,7 +181,8 @@ impl<'a> Expander<'a> {
             }
         }
         for (set, on) in parts {
-            let mut wanted = Dependencies::from([(Participant::Package(name.clone()), set.clone())]);
+            let mut wanted =
+                Dependencies::from([(Participant::Package(name.clone()), set.clone())]);
             for extra in extras {
                 wanted.insert(Participant::Extra(name.clone(), extra.clone()), set.clone());
             }
@@ -187,11 +206,23 @@ impl<'a> Expander<'a> {
     ) -> Arc<Conditional> {
         let extras = match extras {
             [] => String::new(),
-            some => format!("[{}]", some.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+            some => format!(
+                "[{}]",
+                some.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
         };
-        let conditional = Arc::new(Conditional { requirement: format!("{name}{extras} {set}"), on });
+        let conditional = Arc::new(Conditional {
+            requirement: format!("{name}{extras} {set}"),
+            on,
+        });
         wanted.insert(Participant::Python, self.python_set(on));
-        let mut known = self.conditionals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .conditionals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         known.entry(Arc::clone(&conditional)).or_insert(wanted);
         conditional
     }
@@ -213,7 +244,10 @@ impl<'a> Expander<'a> {
                 Some((version, file)) if same_file(url.as_str(), &file.url) => {
                     Ok(VersionSet::singleton(version.clone()))
                 }
-                Some(_) => Err(format!("asks for `{}` from another URL than the manifest does", requirement.name)),
+                Some(_) => Err(format!(
+                    "asks for `{}` from another URL than the manifest does",
+                    requirement.name
+                )),
                 None => Err(format!(
                     "asks for `{}` from a URL; the manifest must name that URL itself for aienv to accept it",
                     requirement.name

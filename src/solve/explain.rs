@@ -46,7 +46,10 @@ impl Explanation {
             facts.truncate(MOST - 1);
             facts.push(format!("… and {more} more"));
         }
-        Self { facts, way_out: None }
+        Self {
+            facts,
+            way_out: None,
+        }
     }
 }
 
@@ -115,14 +118,22 @@ fn dependency(
     let subject = match from {
         Participant::Root => "the tool".to_owned(),
         Participant::Conditional(_) if versions.contains(&conditional_version(false)) => return,
-        Participant::Conditional(conditional) => format!("the requirement `{}`", conditional.requirement),
+        Participant::Conditional(conditional) => {
+            format!("the requirement `{}`", conditional.requirement)
+        }
         other => format!("{other} {}", describe(versions)),
     };
     match to {
         Participant::Conditional(conditional) => {
-            say(format!("{subject} needs {} on some Python versions", conditional.requirement));
+            say(format!(
+                "{subject} needs {} on some Python versions",
+                conditional.requirement
+            ));
         }
-        Participant::Python => say(format!("{subject} works with Python {} only", describe(wanted))),
+        Participant::Python => say(format!(
+            "{subject} works with Python {} only",
+            describe(wanted)
+        )),
         Participant::TorchCuda => say(format!("{subject} is built for CUDA {}", describe(wanted))),
         package => say(format!("{subject} needs {package} {}", describe(wanted))),
     }
@@ -143,7 +154,12 @@ pub fn describe(set: &VersionSet) -> String {
         let bound = |version: &pep440_rs::Version| {
             // `.dev0` bounds come from `<2` and `==2.*`; people write them without.
             let shown = version.clone();
-            if shown.dev() == Some(0) { shown.with_dev(None) } else { shown }.to_string()
+            if shown.dev() == Some(0) {
+                shown.with_dev(None)
+            } else {
+                shown
+            }
+            .to_string()
         };
         let low = match low {
             Bound::Included(version) => Some(format!(">={}", bound(version))),
@@ -155,7 +171,13 @@ pub fn describe(set: &VersionSet) -> String {
             Bound::Excluded(version) => Some(format!("<{}", bound(version))),
             Bound::Unbounded => None,
         };
-        parts.push([low, high].into_iter().flatten().collect::<Vec<_>>().join(", "));
+        parts.push(
+            [low, high]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
     }
     match parts.len() {
         0 => "(no version)".to_owned(),

@@ -93,7 +93,10 @@ pub enum SolveError {
 }
 
 fn reasons(rejected: &[String]) -> String {
-    rejected.iter().map(|reason| format!("\n  {reason}")).collect()
+    rejected
+        .iter()
+        .map(|reason| format!("\n  {reason}"))
+        .collect()
 }
 
 impl UserError for SolveError {

@@ -43,16 +43,28 @@ pub struct Requested {
 impl Plan {
     /// Bytes to download if nothing is there yet, as far as the index tells sizes.
     pub fn known_bytes(&self) -> u64 {
-        self.lock.packages.iter().filter_map(|package| package.artifact.size).sum()
+        self.lock
+            .packages
+            .iter()
+            .filter_map(|package| package.artifact.size)
+            .sum()
     }
 
     /// Packages whose size the index does not tell.
     pub fn unknown_sizes(&self) -> usize {
-        self.lock.packages.iter().filter(|package| package.artifact.size.is_none()).count()
+        self.lock
+            .packages
+            .iter()
+            .filter(|package| package.artifact.size.is_none())
+            .count()
     }
 
     /// The version planned for a package.
     pub fn version_of(&self, name: &PackageName) -> Option<&Version> {
-        self.lock.packages.iter().find(|p| p.name == *name).map(|p| &p.version)
+        self.lock
+            .packages
+            .iter()
+            .find(|p| p.name == *name)
+            .map(|p| &p.version)
     }
 }

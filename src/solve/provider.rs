@@ -55,7 +55,14 @@ impl<'a> Provider<'a> {
         source: &'a CandidateSource<'a>,
         expander: &'a Expander<'a>,
     ) -> Self {
-        Self { problem, index, source, expander, python: Cell::new(0), met: RefCell::default() }
+        Self {
+            problem,
+            index,
+            source,
+            expander,
+            python: Cell::new(0),
+            met: RefCell::default(),
+        }
     }
 
     fn python_bit(&self) -> PythonMask {
@@ -63,13 +70,21 @@ impl<'a> Provider<'a> {
     }
 
     fn choose_python(&self, set: &VersionSet) -> Option<Version> {
-        let (i, python) =
-            self.problem.pythons.iter().enumerate().find(|(_, p)| set.contains(p.version()))?;
+        let (i, python) = self
+            .problem
+            .pythons
+            .iter()
+            .enumerate()
+            .find(|(_, p)| set.contains(p.version()))?;
         self.python.set(i);
         Some(python.version().clone())
     }
 
-    fn choose_package(&self, name: &PackageName, set: &VersionSet) -> Result<Option<Version>, IndexError> {
+    fn choose_package(
+        &self,
+        name: &PackageName,
+        set: &VersionSet,
+    ) -> Result<Option<Version>, IndexError> {
         let candidates = match self.source.of(name) {
             Ok(candidates) => candidates,
             // A package that does not exist has no versions; the explanation says so.
@@ -83,7 +98,9 @@ impl<'a> Provider<'a> {
             self.python_bit()
         };
         let prereleases = self.expander.accepts_prereleases(name);
-        Ok(self.source.choose(name, &candidates, set, wanted, prereleases))
+        Ok(self
+            .source
+            .choose(name, &candidates, set, wanted, prereleases))
     }
 
     fn package_dependencies(
@@ -93,7 +110,10 @@ impl<'a> Provider<'a> {
         part: Part<'_>,
     ) -> Result<Result<Dependencies, String>, IndexError> {
         let candidates = self.source.of(name)?;
-        let Some((file, usable)) = self.source.file(name, &candidates, version, self.python.get()) else {
+        let Some((file, usable)) = self
+            .source
+            .file(name, &candidates, version, self.python.get())
+        else {
             return Ok(Err("has no file for this machine".to_owned()));
         };
         let metadata = match self.index.metadata(file) {
@@ -121,25 +141,39 @@ impl<'a> Provider<'a> {
         if let Some(set) = dependencies.remove(&own)
             && !set.contains(version)
         {
-            return Ok(Err(format!("requires another version of itself ({name} {set})")));
+            return Ok(Err(format!(
+                "requires another version of itself ({name} {set})"
+            )));
         }
         if let Part::Extra(extra) = part {
             dependencies.remove(&Participant::Extra(name.clone(), extra.clone()));
-            merge(&mut dependencies, [(own, VersionSet::singleton(version.clone()))].into());
+            merge(
+                &mut dependencies,
+                [(own, VersionSet::singleton(version.clone()))].into(),
+            );
         } else if mask != self.expander.all_pythons() {
-            merge(&mut dependencies, [(Participant::Python, self.expander.python_set(mask))].into());
+            merge(
+                &mut dependencies,
+                [(Participant::Python, self.expander.python_set(mask))].into(),
+            );
         }
         if candidates.from_default
             && let Some(cuda) = self.default_cuda(name, version)
         {
-            merge(&mut dependencies, [(Participant::TorchCuda, VersionSet::singleton(cuda.clone()))].into());
+            merge(
+                &mut dependencies,
+                [(Participant::TorchCuda, VersionSet::singleton(cuda.clone()))].into(),
+            );
         }
         Ok(Ok(dependencies))
     }
 
     fn default_cuda(&self, name: &PackageName, version: &Version) -> Option<&Version> {
         let known = self.problem.default_cuda.get(name)?;
-        known.iter().find(|(set, _)| set.contains(version)).map(|(_, cuda)| cuda)
+        known
+            .iter()
+            .find(|(set, _)| set.contains(version))
+            .map(|(_, cuda)| cuda)
     }
 
     fn dependencies_of(
@@ -151,11 +185,17 @@ impl<'a> Provider<'a> {
             Participant::Root => {
                 let all = self.expander.all_pythons();
                 let mut dependencies =
-                    match self.expander.expand(&self.problem.requirements, Part::Base, all) {
+                    match self
+                        .expander
+                        .expand(&self.problem.requirements, Part::Base, all)
+                    {
                         Ok(dependencies) => dependencies,
                         Err(why) => return Ok(Err(why)),
                     };
-                merge(&mut dependencies, [(Participant::Python, VersionSet::full())].into());
+                merge(
+                    &mut dependencies,
+                    [(Participant::Python, VersionSet::full())].into(),
+                );
                 Ok(Ok(dependencies))
             }
             Participant::Python | Participant::TorchCuda => Ok(Ok(Dependencies::new())),
@@ -163,12 +203,14 @@ impl<'a> Provider<'a> {
             Participant::Extra(name, extra) => {
                 self.package_dependencies(name, version, Part::Extra(extra))
             }
-            Participant::Conditional(conditional) => Ok(Ok(if *version == conditional_version(true) {
-                self.expander.conditional(conditional)
-            } else {
-                let others = self.expander.all_pythons() & !conditional.on;
-                [(Participant::Python, self.expander.python_set(others))].into()
-            })),
+            Participant::Conditional(conditional) => {
+                Ok(Ok(if *version == conditional_version(true) {
+                    self.expander.conditional(conditional)
+                } else {
+                    let others = self.expander.all_pythons() & !conditional.on;
+                    [(Participant::Python, self.expander.python_set(others))].into()
+                }))
+            }
         }
     }
 }
@@ -204,7 +246,11 @@ impl DependencyProvider for Provider<'_> {
             0..5 => 0,
             many => many,
         };
-        Priority { class, conflicts: if class > 2 { 0 } else { conflicts }, met: Reverse(met) }
+        Priority {
+            class,
+            conflicts: if class > 2 { 0 } else { conflicts },
+            met: Reverse(met),
+        }
     }
 
     fn choose_version(
@@ -217,7 +263,9 @@ impl DependencyProvider for Provider<'_> {
             Participant::Python => Ok(self.choose_python(set)),
             // The first member of the family that is decided names the version.
             Participant::TorchCuda => Ok(set.as_singleton().cloned()),
-            Participant::Package(name) | Participant::Extra(name, _) => self.choose_package(name, set),
+            Participant::Package(name) | Participant::Extra(name, _) => {
+                self.choose_package(name, set)
+            }
             Participant::Conditional(conditional) => {
                 let likely = conditional.on & self.python_bit() != 0;
                 let versions = [conditional_version(likely), conditional_version(!likely)];
@@ -232,9 +280,11 @@ impl DependencyProvider for Provider<'_> {
         version: &Version,
     ) -> Result<Answer<Participant, VersionSet, String>, IndexError> {
         Ok(match self.dependencies_of(participant, version)? {
-            Ok(dependencies) => {
-                Answer::Available(dependencies.into_iter().collect::<DependencyConstraints<_, _>>())
-            }
+            Ok(dependencies) => Answer::Available(
+                dependencies
+                    .into_iter()
+                    .collect::<DependencyConstraints<_, _>>(),
+            ),
             Err(why) => Answer::Unavailable(why),
         })
     }

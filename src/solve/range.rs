@@ -12,16 +12,18 @@ pub type VersionSet = Ranges<Version>;
 
 /// The versions that satisfy every specifier.
 pub fn to_set(specifiers: &VersionSpecifiers) -> VersionSet {
-    specifiers
-        .iter()
-        .fold(VersionSet::full(), |set, one| set.intersection(&specifier_set(one)))
+    specifiers.iter().fold(VersionSet::full(), |set, one| {
+        set.intersection(&specifier_set(one))
+    })
 }
 
 fn specifier_set(specifier: &VersionSpecifier) -> VersionSet {
     let version = specifier.version();
     match specifier.operator() {
         Operator::Equal if version.local().is_empty() => release_and_locals(version),
-        Operator::NotEqual if version.local().is_empty() => release_and_locals(version).complement(),
+        Operator::NotEqual if version.local().is_empty() => {
+            release_and_locals(version).complement()
+        }
         Operator::LessThanEqual if version.local().is_empty() => {
             VersionSet::strictly_lower_than(after_locals(version))
         }
@@ -62,7 +64,8 @@ pub fn pinned(set: &VersionSet) -> Option<&Version> {
 /// Whether any specifier names a pre-release, which makes pre-releases acceptable (PEP 440).
 pub fn mentions_prerelease(specifiers: &VersionSpecifiers) -> bool {
     specifiers.iter().any(|one| {
-        one.any_prerelease() && !matches!(one.operator(), Operator::NotEqual | Operator::NotEqualStar)
+        one.any_prerelease()
+            && !matches!(one.operator(), Operator::NotEqual | Operator::NotEqualStar)
     })
 }
 
@@ -101,7 +104,11 @@ mod tests {
             ("==1.0.post1", "1.0.post1+x", true),
             ("==1.0.post1", "1.0.post2", false),
         ] {
-            assert_eq!(set(spec).contains(&version(candidate)), fits, "{candidate} in {spec}");
+            assert_eq!(
+                set(spec).contains(&version(candidate)),
+                fits,
+                "{candidate} in {spec}"
+            );
         }
     }
 

@@ -91,7 +91,9 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
                 }
                 return finish(request, option, &problem, resolution, facts, notes);
             }
-            Err(ResolveError::Index(error)) if option.torch_index.is_some() && error.is_unreachable() => {
+            Err(ResolveError::Index(error))
+                if option.torch_index.is_some() && error.is_unreachable() =>
+            {
                 unreachable = Some(error.to_string());
             }
             Err(ResolveError::Index(error)) => return Err(error.into()),
@@ -101,9 +103,10 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
         }
     }
     match first_failure {
-        Some(explanation) => {
-            Err(SolveError::NoSolution { tool: manifest.name.clone(), explanation })
-        }
+        Some(explanation) => Err(SolveError::NoSolution {
+            tool: manifest.name.clone(),
+            explanation,
+        }),
         None => Err(SolveError::NoAccelerator {
             tool: manifest.name.clone(),
             rejected: choices.rejected.into_iter().chain(unreachable).collect(),
@@ -118,24 +121,44 @@ fn candidates(request: &Request<'_>) -> Result<Vec<PythonCandidate>, SolveError>
         .iter()
         .filter(|candidate| {
             needs.requires.contains(candidate.version())
-                && request.python.is_none_or(|p| PythonVersion::of(candidate.version()) == Some(p))
+                && request
+                    .python
+                    .is_none_or(|p| PythonVersion::of(candidate.version()) == Some(p))
         })
         .cloned()
         .collect();
     let rank = |candidate: &PythonCandidate| {
         let short = PythonVersion::of(candidate.version());
-        let order = if needs.prefer.is_empty() { &TESTED[..] } else { &needs.prefer[..] };
-        let tested = TESTED.iter().position(|p| Some(*p) == short).unwrap_or(TESTED.len());
-        let wanted = order.iter().position(|p| Some(*p) == short).unwrap_or(order.len());
+        let order = if needs.prefer.is_empty() {
+            &TESTED[..]
+        } else {
+            &needs.prefer[..]
+        };
+        let tested = TESTED
+            .iter()
+            .position(|p| Some(*p) == short)
+            .unwrap_or(TESTED.len());
+        let wanted = order
+            .iter()
+            .position(|p| Some(*p) == short)
+            .unwrap_or(order.len());
         (wanted, tested)
     };
     // Stable, so of two equal versions the one offered first stays first.
-    fitting.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| b.version().cmp(a.version())));
+    fitting.sort_by(|a, b| {
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| b.version().cmp(a.version()))
+    });
     let mut seen = BTreeSet::new();
     fitting.retain(|candidate| seen.insert(candidate.version().clone()));
     fitting.truncate(64);
     if fitting.is_empty() {
-        let have: BTreeSet<_> = request.pythons.iter().map(|c| c.version().to_string()).collect();
+        let have: BTreeSet<_> = request
+            .pythons
+            .iter()
+            .map(|c| c.version().to_string())
+            .collect();
         let needs = match request.python {
             Some(python) => format!("Python {python} (asked for)"),
             None => format!("Python {}", needs.requires),
@@ -169,7 +192,11 @@ fn problem(
     let mut primary = None;
     if let Source::Index(source) = &manifest.source {
         let extras: Vec<_> = source.extras.iter().chain(&needs.extras).cloned().collect();
-        let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+        let extras = if extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", extras.join(","))
+        };
         // Some tools have a package of their own per accelerator (onnxruntime-gpu).
         let package = needs.package.as_ref().unwrap_or(&source.package);
         let requirement = parse(&format!("{package}{extras} {}", source.version), &place)?;
@@ -181,12 +208,20 @@ fn problem(
     for program in manifest.programs.values() {
         requirements.push(parse(&program.package, &place)?);
     }
-    requirements.extend(request.tree.iter().flat_map(|tree| tree.requirements.iter().cloned()));
+    requirements.extend(
+        request
+            .tree
+            .iter()
+            .flat_map(|tree| tree.requirements.iter().cloned()),
+    );
     requirements.extend(request.added.iter().cloned());
     let mut constraints = parse_all(&manifest.packages.constraints)?;
     constraints.extend(request.constraints.iter().cloned());
     for (name, version) in &request.pins {
-        constraints.push(parse(&format!("{name}=={version}"), "the pins of this tool")?);
+        constraints.push(parse(
+            &format!("{name}=={version}"),
+            "the pins of this tool",
+        )?);
     }
     let overrides = parse_all(&manifest.packages.overrides)?;
     let mut direct = BTreeMap::new();
@@ -196,8 +231,17 @@ fn problem(
             direct.insert(requirement.name.clone(), found);
         }
     }
-    let names = |texts: &[String]| texts.iter().filter_map(|text| text.parse().ok()).collect::<BTreeSet<_>>();
-    let mut build = if request.only_wheels { BTreeSet::new() } else { names(&manifest.packages.build) };
+    let names = |texts: &[String]| {
+        texts
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect::<BTreeSet<_>>()
+    };
+    let mut build = if request.only_wheels {
+        BTreeSet::new()
+    } else {
+        names(&manifest.packages.build)
+    };
     build.extend(request.build.iter().cloned());
     let mut exclusions = BTreeMap::new();
     if let (false, Ok(torch)) = (option.excluded_torch.is_empty(), "torch".parse()) {
@@ -218,7 +262,11 @@ fn problem(
         torch_index: option.torch_index.clone(),
         torch_family: facts.family.clone(),
         exclusions,
-        default_cuda: if linux { accelerators::default_cuda(facts) } else { BTreeMap::new() },
+        default_cuda: if linux {
+            accelerators::default_cuda(facts)
+        } else {
+            BTreeMap::new()
+        },
         preferences: request.preferences.clone(),
     })
 }
@@ -233,13 +281,20 @@ pub fn parse(text: &str, place: &str) -> Result<Requirement, SolveError> {
 }
 
 fn direct_file(requirement: &Requirement, url: &str) -> Result<(Version, DistFile), SolveError> {
-    let bad = |why: &str| SolveError::BadUrl { requirement: requirement.to_string(), why: why.to_owned() };
+    let bad = |why: &str| SolveError::BadUrl {
+        requirement: requirement.to_string(),
+        why: why.to_owned(),
+    };
     if url.starts_with("git+") {
-        return Err(bad("git repositories cannot be installed from; name an archive or a wheel by URL"));
+        return Err(bad(
+            "git repositories cannot be installed from; name an archive or a wheel by URL",
+        ));
     }
     let (version, file) = DistFile::from_url(url).map_err(|error| bad(&error.to_string()))?;
     if file.sha256.is_none() {
-        return Err(bad("a direct URL must end in `#sha256=…`, so that what is downloaded can be verified"));
+        return Err(bad(
+            "a direct URL must end in `#sha256=…`, so that what is downloaded can be verified",
+        ));
     }
     Ok((version, file))
 }
@@ -254,7 +309,11 @@ fn finish(
 ) -> Result<Plan, SolveError> {
     let manifest = request.manifest;
     notes.extend(resolution.notes);
-    let torch = resolution.packages.iter().find(|(name, _)| name.as_ref() == "torch").map(|(_, p)| &p.version);
+    let torch = resolution
+        .packages
+        .iter()
+        .find(|(name, _)| name.as_ref() == "torch")
+        .map(|(_, p)| &p.version);
     let accelerator = actual_accelerator(option, torch, facts);
     let mut choices = vec![
         Choice {
@@ -276,18 +335,33 @@ fn finish(
             .and_then(|name| resolution.packages.get(name))
             .map_or_else(|| Version::new([0]), |package| package.version.clone()),
     };
-    if let Some(package) = problem.primary.as_ref().and_then(|name| resolution.packages.get(name)) {
+    if let Some(package) = problem
+        .primary
+        .as_ref()
+        .and_then(|name| resolution.packages.get(name))
+    {
         let why = match &package.newer {
             Some(newer) => {
-                let note = format!("{} {newer} exists, but does not work here or with its own requirements", manifest.name);
+                let note = format!(
+                    "{} {newer} exists, but does not work here or with its own requirements",
+                    manifest.name
+                );
                 notes.push(note.clone());
                 note
             }
             None => "the newest version".to_owned(),
         };
-        choices.push(Choice { what: manifest.name.clone(), chosen: version.to_string(), why });
+        choices.push(Choice {
+            what: manifest.name.clone(),
+            chosen: version.to_string(),
+            why,
+        });
     }
-    if accelerator == Accelerator::Cpu && option.torch_index.is_none() && torch.is_some() && !problem.default_cuda.is_empty() {
+    if accelerator == Accelerator::Cpu
+        && option.torch_index.is_none()
+        && torch.is_some()
+        && !problem.default_cuda.is_empty()
+    {
         notes.push(
             "torch comes with its CUDA libraries (about 5 GB unpacked): the index of CPU builds is out of reach".to_owned(),
         );
@@ -313,12 +387,23 @@ fn finish(
         packages,
         tree: request.tree.as_ref().map(|tree| tree.tree.clone()),
     };
-    Ok(Plan { lock, choices, requested, notes })
+    Ok(Plan {
+        lock,
+        choices,
+        requested,
+        notes,
+    })
 }
 
 /// The accelerator that was really chosen: a default CUDA build names itself by its torch release.
-fn actual_accelerator(option: &AcceleratorOption, torch: Option<&Version>, facts: &TorchFacts) -> Accelerator {
-    let (Accelerator::Cuda(..), None, Some(torch)) = (option.accelerator, &option.torch_index, torch) else {
+fn actual_accelerator(
+    option: &AcceleratorOption,
+    torch: Option<&Version>,
+    facts: &TorchFacts,
+) -> Accelerator {
+    let (Accelerator::Cuda(..), None, Some(torch)) =
+        (option.accelerator, &option.torch_index, torch)
+    else {
         return option.accelerator;
     };
     facts
@@ -355,6 +440,8 @@ fn artifact(file: &DistFile) -> Result<Artifact, SolveError> {
         file_name: file.file_name.clone(),
         url: file.url.clone(),
         size: file.size,
-        sha256: file.sha256.ok_or_else(|| SolveError::NoDigest { file: file.file_name.clone() })?,
+        sha256: file.sha256.ok_or_else(|| SolveError::NoDigest {
+            file: file.file_name.clone(),
+        })?,
     })
 }

@@ -55,7 +55,11 @@ pub enum ResolveError {
 }
 
 /// Resolves a problem. `asker` names who states the requirements of the problem.
-pub fn resolve(problem: &Problem, index: &dyn PackageIndex, asker: &str) -> Result<Resolution, ResolveError> {
+pub fn resolve(
+    problem: &Problem,
+    index: &dyn PackageIndex,
+    asker: &str,
+) -> Result<Resolution, ResolveError> {
     let source = CandidateSource::new(problem, index);
     let expander = Expander::new(problem);
     let provider = Provider::new(problem, index, &source, &expander);
@@ -94,15 +98,30 @@ fn extract(
     asker: &str,
 ) -> Result<Resolution, ResolveError> {
     let chosen = selected.get(&Participant::Python);
-    let at = problem.pythons.iter().position(|p| Some(p.version()) == chosen).unwrap_or(0);
+    let at = problem
+        .pythons
+        .iter()
+        .position(|p| Some(p.version()) == chosen)
+        .unwrap_or(0);
     let mut packages = BTreeMap::new();
     let mut requested: BTreeMap<PackageName, Vec<Requested>> = BTreeMap::new();
     let mut notes = Vec::new();
-    record(&mut requested, asker, &problem.requirements, expander, &[], at);
+    record(
+        &mut requested,
+        asker,
+        &problem.requirements,
+        expander,
+        &[],
+        at,
+    );
     for (participant, version) in selected {
-        let Participant::Package(name) = participant else { continue };
+        let Participant::Package(name) = participant else {
+            continue;
+        };
         let candidates = source.of(name).map_err(ResolveError::Index)?;
-        let Some((file, _)) = source.file(name, &candidates, version, at) else { continue };
+        let Some((file, _)) = source.file(name, &candidates, version, at) else {
+            continue;
+        };
         let metadata = index.metadata(file).map_err(ResolveError::Index)?;
         let extras: Vec<ExtraName> = selected
             .keys()
@@ -111,16 +130,30 @@ fn extract(
                 _ => None,
             })
             .collect();
-        for extra in extras.iter().filter(|extra| !metadata.provides_extra.contains(extra)) {
+        for extra in extras
+            .iter()
+            .filter(|extra| !metadata.provides_extra.contains(extra))
+        {
             notes.push(format!("{name} {version} has no extra named `{extra}`"));
         }
-        let needs =
-            record(&mut requested, &name.to_string(), &metadata.requires_dist, expander, &extras, at);
+        let needs = record(
+            &mut requested,
+            &name.to_string(),
+            &metadata.requires_dist,
+            expander,
+            &extras,
+            at,
+        );
         let dependencies = needs
             .into_iter()
-            .filter(|other| other != name && selected.contains_key(&Participant::Package(other.clone())))
+            .filter(|other| {
+                other != name && selected.contains_key(&Participant::Package(other.clone()))
+            })
             .collect();
-        let newer = candidates.newest().filter(|newest| *newest > version).cloned();
+        let newer = candidates
+            .newest()
+            .filter(|newest| *newest > version)
+            .cloned();
         packages.insert(
             name.clone(),
             ResolvedPackage {
@@ -135,7 +168,11 @@ fn extract(
     for (name, package) in &mut packages {
         package.requested = requested.remove(name).unwrap_or_default();
     }
-    Ok(Resolution { python: problem.pythons[at].clone(), packages, notes })
+    Ok(Resolution {
+        python: problem.pythons[at].clone(),
+        packages,
+        notes,
+    })
 }
 
 /// Notes who asks for what on interpreter `at`, and returns the names asked for, sorted.
@@ -152,12 +189,17 @@ fn record(
     for part in parts {
         for requirement in requirements {
             let one = std::slice::from_ref(requirement);
-            let Ok(dependencies) = expander.expand(one, part, 1 << at) else { continue };
+            let Ok(dependencies) = expander.expand(one, part, 1 << at) else {
+                continue;
+            };
             if dependencies.is_empty() {
                 continue;
             }
             names.insert(requirement.name.clone());
-            let stated = Requested { by: by.to_owned(), requirement: without_marker(requirement) };
+            let stated = Requested {
+                by: by.to_owned(),
+                requirement: without_marker(requirement),
+            };
             let known = requested.entry(requirement.name.clone()).or_default();
             if !known.contains(&stated) {
                 known.push(stated);

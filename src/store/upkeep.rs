@@ -90,7 +90,11 @@ impl std::fmt::Display for Damage {
             DamageKind::Unreadable => "cannot be read",
         };
         write!(f, "{} {how}", self.path.display())?;
-        if self.file_name.is_empty() { Ok(()) } else { write!(f, " (from {})", self.file_name) }
+        if self.file_name.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " (from {})", self.file_name)
+        }
     }
 }
 

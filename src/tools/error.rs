@@ -176,13 +176,19 @@ impl UserError for ToolError {
             Self::State(error) => error.hint(),
             Self::Net(error) => error.hint(),
             Self::LockFile { source, .. } => source.hint(),
-            Self::LockElsewhere { .. } => Some("make a lock on a machine of this kind, or with `--host FILE`".to_owned()),
+            Self::LockElsewhere { .. } => {
+                Some("make a lock on a machine of this kind, or with `--host FILE`".to_owned())
+            }
             Self::NotInstalled { tool } => Some(format!("install it with `aienv install {tool}`")),
             Self::Runtime(error) => error.hint(),
             Self::NothingBefore { .. } | Self::Threads(_) => None,
-            Self::Requirements { .. } => Some("a manifest's `overrides` can replace a requirement that cannot be met".to_owned()),
+            Self::Requirements { .. } => Some(
+                "a manifest's `overrides` can replace a requirement that cannot be met".to_owned(),
+            ),
             Self::TreeGone { .. } => Some("run the command again".to_owned()),
-            Self::TreeAddress { .. } => Some("`--source-mirror URL` says where source archives are".to_owned()),
+            Self::TreeAddress { .. } => {
+                Some("`--source-mirror URL` says where source archives are".to_owned())
+            }
             Self::CheckFailed { tool, .. } => Some(format!(
                 "the previous state is unchanged; `aienv install {tool} --no-check` keeps it anyway"
             )),
@@ -216,7 +222,9 @@ impl UserError for StateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } => Some("check the permissions and the free space of aienv's home".to_owned()),
+            Self::Io { .. } => {
+                Some("check the permissions and the free space of aienv's home".to_owned())
+            }
             Self::Newer { .. } => Some("use the newer aienv".to_owned()),
             Self::Damaged { .. } | Self::Lock { .. } => {
                 Some("remove the tool (its data folder stays) and install it again".to_owned())

@@ -69,10 +69,16 @@ impl Manager {
     /// The installed state of a tool that needs nothing done: same manifest, same wishes, prefix
     /// in place.
     pub fn up_to_date(&self, wanted: &Wanted) -> Result<Option<Installed>, ToolError> {
-        let Some(state) = ToolState::load(&self.home, wanted.name())? else { return Ok(None) };
-        let Some(generation) = state.current() else { return Ok(None) };
+        let Some(state) = ToolState::load(&self.home, wanted.name())? else {
+            return Ok(None);
+        };
+        let Some(generation) = state.current() else {
+            return Ok(None);
+        };
         let same = state.wishes == wanted.wishes
-            && self.kept_manifest(wanted.name()).is_some_and(|text| text == wanted.loaded.text);
+            && self
+                .kept_manifest(wanted.name())
+                .is_some_and(|text| text == wanted.loaded.text);
         let prefix = self.home.prefixes().join(&generation.prefix);
         if !same || !prefix.is_dir() {
             return Ok(None);
@@ -91,15 +97,25 @@ impl Manager {
     }
 
     /// Installs what was planned.
-    pub fn install(&self, plans: &[Planned], options: &InstallOptions) -> Result<Vec<Installed>, ToolError> {
+    pub fn install(
+        &self,
+        plans: &[Planned],
+        options: &InstallOptions,
+    ) -> Result<Vec<Installed>, ToolError> {
         // Keeps the garbage collector of another process away from what is fetched here.
         let _hold = self.store().hold()?;
         self.fetch_locks(plans.iter().map(|planned| &planned.plan.lock))?;
-        plans.iter().map(|planned| self.install_one(planned, options)).collect()
+        plans
+            .iter()
+            .map(|planned| self.install_one(planned, options))
+            .collect()
     }
 
     /// Fetches what the store lacks for locks whose prefix is not there, each artifact once.
-    pub(super) fn fetch_locks<'l>(&self, locks: impl IntoIterator<Item = &'l Lock>) -> Result<(), ToolError> {
+    pub(super) fn fetch_locks<'l>(
+        &self,
+        locks: impl IntoIterator<Item = &'l Lock>,
+    ) -> Result<(), ToolError> {
         let mut downloads: Vec<Download> = Vec::new();
         for lock in locks {
             if self.home.prefixes().join(lock.prefix_name()).is_dir() {
@@ -107,10 +123,15 @@ impl Manager {
             }
             downloads.extend(Download::of_python(&lock.python));
             downloads.extend(lock.tree.as_ref().map(Download::of_tree));
-            downloads.extend(lock.packages.iter().map(Download::of_package).filter(|download| {
-                // A wheel that was built before needs no source.
-                !self.built_already(lock, download)
-            }));
+            downloads.extend(
+                lock.packages
+                    .iter()
+                    .map(Download::of_package)
+                    .filter(|download| {
+                        // A wheel that was built before needs no source.
+                        !self.built_already(lock, download)
+                    }),
+            );
         }
         // The same file may be wanted by several tools.
         let mut seen = HashSet::new();
@@ -120,12 +141,18 @@ impl Manager {
     }
 
     fn built_already(&self, lock: &Lock, download: &Download) -> bool {
-        let fetch::Wanted::File(source) = download.wanted else { return false };
+        let fetch::Wanted::File(source) = download.wanted else {
+            return false;
+        };
         let key = build::key(&source, lock.python.version(), &lock.target);
         self.store().has(Kind::Built, &key)
     }
 
-    fn install_one(&self, planned: &Planned, options: &InstallOptions) -> Result<Installed, ToolError> {
+    fn install_one(
+        &self,
+        planned: &Planned,
+        options: &InstallOptions,
+    ) -> Result<Installed, ToolError> {
         let lock = &planned.plan.lock;
         let wanted = &planned.wanted;
         let manifest = &wanted.loaded.manifest;
@@ -139,7 +166,9 @@ impl Manager {
             Some(state) => state,
             None => ToolState::new(&manifest.name),
         };
-        let unchanged = state.current().is_some_and(|g| g.prefix == lock.prefix_name());
+        let unchanged = state
+            .current()
+            .is_some_and(|g| g.prefix == lock.prefix_name());
         state.wishes = wanted.wishes.clone();
         self.keep_manifest(&wanted.loaded)?;
         let number = if unchanged {
@@ -174,9 +203,14 @@ impl Manager {
         if let Some(prefix) = Prefix::open(&self.home, &name) {
             return Ok(prefix);
         }
-        let runtime = PythonRuntime::of_lock(&lock.python, self.store(), &InterpreterCache::of(&self.home))?;
+        let runtime = PythonRuntime::of_lock(
+            &lock.python,
+            self.store(),
+            &InterpreterCache::of(&self.home),
+        )?;
         let built = self.built_wheels(lock, &runtime, options)?;
-        self.progress.step(&format!("Linking {} packages", lock.packages.len()));
+        self.progress
+            .step(&format!("Linking {} packages", lock.packages.len()));
         let programs = manifest
             .programs
             .iter()
@@ -190,7 +224,12 @@ impl Manager {
             programs: &programs,
             compile: options.compile,
         };
-        Ok(Prefix::ensure(&self.home, self.store(), &request, &*self.progress)?)
+        Ok(Prefix::ensure(
+            &self.home,
+            self.store(),
+            &request,
+            &*self.progress,
+        )?)
     }
 
     /// The wheels of the lock's source distributions, built where the store lacks them.
@@ -221,10 +260,17 @@ impl Manager {
     /// Creates the tool's own folders.
     fn make_data(&self, manifest: &Manifest) -> Result<(), ToolError> {
         let data = self.home.tool_data(&manifest.name);
-        let folders = manifest.data.iter().chain(manifest.models.values()).map(|folder| data.join(folder));
+        let folders = manifest
+            .data
+            .iter()
+            .chain(manifest.models.values())
+            .map(|folder| data.join(folder));
         for folder in folders.chain([data.clone(), self.home.models()]) {
-            fs::create_dir_all(&folder)
-                .map_err(|source| ToolError::Io { action: "create", path: folder.clone(), source })?;
+            fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
+                action: "create",
+                path: folder.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -238,8 +284,11 @@ impl Manager {
         generation: u32,
     ) -> Result<Vec<String>, ToolError> {
         let records = self.records(manifest, lock, prefix, generation)?;
-        let executable = std::env::current_exe()
-            .map_err(|source| ToolError::Io { action: "find", path: "aienv".into(), source })?;
+        let executable = std::env::current_exe().map_err(|source| ToolError::Io {
+            action: "find",
+            path: "aienv".into(),
+            source,
+        })?;
         let taken = launch::shims::install(&self.home, &executable, &manifest.name, &records)?;
         Ok(taken.iter().map(ToString::to_string).collect())
     }
@@ -277,7 +326,11 @@ impl Manager {
         for check in &manifest.checks {
             let run = match check {
                 Check::Import(modules) => {
-                    vec!["{python}".to_owned(), "-c".to_owned(), format!("import {}", modules.join(", "))]
+                    vec![
+                        "{python}".to_owned(),
+                        "-c".to_owned(),
+                        format!("import {}", modules.join(", ")),
+                    ]
                 }
                 Check::Run(words) => words.clone(),
             };
@@ -285,15 +338,24 @@ impl Manager {
                 Check::Import(modules) => format!("import {}", modules.join(", ")),
                 Check::Run(words) => words.join(" "),
             };
-            self.progress.step(&format!("Checking {}: {shown}", manifest.title));
+            self.progress
+                .step(&format!("Checking {}: {shown}", manifest.title));
             let mut probe = manifest.clone();
-            probe.commands = [("check".to_owned(), crate::catalog::manifest::Command::plain(run))].into();
+            probe.commands = [(
+                "check".to_owned(),
+                crate::catalog::manifest::Command::plain(run),
+            )]
+            .into();
             for record in self.records(&probe, lock, prefix, 0)? {
                 let output = aienv_shim::command(&record, &[], None)
                     .map_err(launch::LaunchError::from)?
                     .stdin(std::process::Stdio::null())
                     .output()
-                    .map_err(|source| ToolError::Io { action: "run", path: record.program.clone(), source })?;
+                    .map_err(|source| ToolError::Io {
+                        action: "run",
+                        path: record.program.clone(),
+                        source,
+                    })?;
                 if !output.status.success() {
                     return Err(ToolError::CheckFailed {
                         tool: manifest.title.clone(),
@@ -309,7 +371,11 @@ impl Manager {
     /// The lock of a tool: one process changes a tool at a time.
     pub(super) fn lock_tool(&self, name: &str) -> Result<LockFile, ToolError> {
         let path = self.home.locks().join(format!("tool-{name}"));
-        LockFile::acquire(&path).map_err(|source| ToolError::Io { action: "lock", path, source })
+        LockFile::acquire(&path).map_err(|source| ToolError::Io {
+            action: "lock",
+            path,
+            source,
+        })
     }
 
     fn manifest_path(&self, name: &str) -> PathBuf {
@@ -321,7 +387,10 @@ impl Manager {
     }
 
     fn keep_manifest(&self, loaded: &Loaded) -> Result<(), ToolError> {
-        Ok(write_atomically(&self.manifest_path(&loaded.manifest.name), &loaded.text)?)
+        Ok(write_atomically(
+            &self.manifest_path(&loaded.manifest.name),
+            &loaded.text,
+        )?)
     }
 
     /// The manifest a tool was installed from.
@@ -331,11 +400,20 @@ impl Manager {
 
     /// What a lock file says, as a plan. The manifest is that of the tool the lock names, unless
     /// another is given: it says how the tool is started.
-    pub fn planned_from_lock(&self, path: &Path, manifest: Option<&str>) -> Result<Planned, ToolError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ToolError::Io { action: "read", path: path.to_owned(), source })?;
-        let lock = Lock::from_pylock(&text)
-            .map_err(|source| ToolError::LockFile { path: path.to_owned(), source })?;
+    pub fn planned_from_lock(
+        &self,
+        path: &Path,
+        manifest: Option<&str>,
+    ) -> Result<Planned, ToolError> {
+        let text = fs::read_to_string(path).map_err(|source| ToolError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        let lock = Lock::from_pylock(&text).map_err(|source| ToolError::LockFile {
+            path: path.to_owned(),
+            source,
+        })?;
         let here = self.host().target();
         if (lock.target.os, lock.target.arch) != (here.os, here.arch) {
             return Err(ToolError::LockElsewhere {
@@ -345,7 +423,12 @@ impl Manager {
             });
         }
         let wanted = self.wanted(manifest.unwrap_or(&lock.tool))?;
-        let plan = Plan { lock, choices: Vec::new(), requested: BTreeMap::new(), notes: Vec::new() };
+        let plan = Plan {
+            lock,
+            choices: Vec::new(),
+            requested: BTreeMap::new(),
+            notes: Vec::new(),
+        };
         Ok(Planned { wanted, plan })
     }
 
@@ -356,8 +439,15 @@ impl Manager {
     }
 
     /// The wishes of an installed tool with those of the command line on top.
-    pub fn wishes(&self, name: &str, options: &PlanOptions, accelerator: Option<&str>) -> Result<Wishes, ToolError> {
-        let mut wishes = ToolState::load(&self.home, name)?.map(|state| state.wishes).unwrap_or_default();
+    pub fn wishes(
+        &self,
+        name: &str,
+        options: &PlanOptions,
+        accelerator: Option<&str>,
+    ) -> Result<Wishes, ToolError> {
+        let mut wishes = ToolState::load(&self.home, name)?
+            .map(|state| state.wishes)
+            .unwrap_or_default();
         if let Some(accelerator) = accelerator {
             wishes.accelerator = Some(accelerator.to_owned());
         }
@@ -377,9 +467,16 @@ impl Manager {
 /// The end of what a program printed, indented.
 fn last_lines(output: &std::process::Output) -> String {
     const SHOWN: usize = 15;
-    let text = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    let text = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
     let text = String::from_utf8_lossy(text);
     let lines: Vec<_> = text.lines().collect();
     let start = lines.len().saturating_sub(SHOWN);
-    lines[start..].iter().map(|line| format!("  {line}\n")).collect()
+    lines[start..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect()
 }

@@ -33,7 +33,11 @@ impl Manager {
             Some(loaded) => loaded.clone(),
             None => self.manifest_of(state)?,
         };
-        Ok(Wanted { loaded, wishes: state.wishes.clone(), pins: BTreeMap::new() })
+        Ok(Wanted {
+            loaded,
+            wishes: state.wishes.clone(),
+            pins: BTreeMap::new(),
+        })
     }
 
     /// The tool with more packages, its torch family as it is.
@@ -45,7 +49,10 @@ impl Manager {
         for text in packages {
             let requirement = parse_requirement(text, "the command line")?;
             if family.contains(&requirement.name)
-                && lock.packages.iter().any(|package| package.name == requirement.name)
+                && lock
+                    .packages
+                    .iter()
+                    .any(|package| package.name == requirement.name)
             {
                 return Err(ToolError::TorchProtected {
                     package: requirement.name.to_string(),
@@ -53,7 +60,8 @@ impl Manager {
                 });
             }
             let same = |known: &String| {
-                parse_requirement(known, "the tool's record").is_ok_and(|known| known.name == requirement.name)
+                parse_requirement(known, "the tool's record")
+                    .is_ok_and(|known| known.name == requirement.name)
             };
             wishes.added.retain(|known| !same(known));
             wishes.added.push(text.clone());
@@ -64,7 +72,11 @@ impl Manager {
             .filter(|package| family.contains(&package.name))
             .map(|package| (package.name.clone(), package.version.clone()))
             .collect();
-        Ok(Wanted { loaded, wishes, pins })
+        Ok(Wanted {
+            loaded,
+            wishes,
+            pins,
+        })
     }
 
     /// The lock of the generation in use.
@@ -80,7 +92,9 @@ impl Manager {
             Some(number) => state.generation(number),
             None => state.previous(),
         };
-        let target = target.cloned().ok_or_else(|| ToolError::NothingBefore { tool: name.to_owned() })?;
+        let target = target.cloned().ok_or_else(|| ToolError::NothingBefore {
+            tool: name.to_owned(),
+        })?;
         state.current = target.number;
         self.restore(&mut state)
     }
@@ -94,13 +108,24 @@ impl Manager {
         if matches!(lock.python, LockedPython::System { .. })
             && check_runtime(&lock.python, self.store(), &cache).is_err()
         {
-            self.progress.note(&format!("the Python of {name} changed; planning it anew"));
-            let wanted = Wanted { loaded: self.manifest_of(&state)?, wishes: state.wishes.clone(), pins: BTreeMap::new() };
+            self.progress
+                .note(&format!("the Python of {name} changed; planning it anew"));
+            let wanted = Wanted {
+                loaded: self.manifest_of(&state)?,
+                wishes: state.wishes.clone(),
+                pins: BTreeMap::new(),
+            };
             let plans = self.plan_all(&[wanted], &options.plan)?;
             let mut installed = self.install(&plans, options)?;
-            return installed.pop().ok_or_else(|| ToolError::NotInstalled { tool: name.to_owned() });
+            return installed.pop().ok_or_else(|| ToolError::NotInstalled {
+                tool: name.to_owned(),
+            });
         }
-        let wanted = Wanted { loaded: self.manifest_of(&state)?, wishes: state.wishes.clone(), pins: BTreeMap::new() };
+        let wanted = Wanted {
+            loaded: self.manifest_of(&state)?,
+            wishes: state.wishes.clone(),
+            pins: BTreeMap::new(),
+        };
         let damaged = match Prefix::open(&self.home, &lock.prefix_name()) {
             None => true,
             Some(prefix) => !prefix.damage()?.is_empty(),
@@ -109,9 +134,16 @@ impl Manager {
             let _lock = self.lock_tool(name)?;
             self.discard_prefix(&lock.prefix_name())?;
         }
-        let plan = Plan { lock, choices: Vec::new(), requested: BTreeMap::new(), notes: Vec::new() };
+        let plan = Plan {
+            lock,
+            choices: Vec::new(),
+            requested: BTreeMap::new(),
+            notes: Vec::new(),
+        };
         let mut installed = self.install(&[Planned { wanted, plan }], options)?;
-        let mut installed = installed.pop().ok_or_else(|| ToolError::NotInstalled { tool: name.to_owned() })?;
+        let mut installed = installed.pop().ok_or_else(|| ToolError::NotInstalled {
+            tool: name.to_owned(),
+        })?;
         installed.changed = damaged;
         Ok(installed)
     }
@@ -157,7 +189,11 @@ impl Manager {
         let data = self.home.tool_data(&name);
         let io = |action, path: &std::path::Path| {
             let path = path.to_owned();
-            move |source| ToolError::Io { action, path, source }
+            move |source| ToolError::Io {
+                action,
+                path,
+                source,
+            }
         };
         // The record goes first: from then on the tool is not installed.
         fs::remove_file(folder.join("tool.toml")).map_err(io("remove", &folder))?;
@@ -198,5 +234,8 @@ impl Manager {
 
 /// Whether a folder holds no file, however many empty folders.
 fn is_empty(folder: &std::path::Path) -> bool {
-    !walkdir::WalkDir::new(folder).into_iter().flatten().any(|entry| !entry.file_type().is_dir())
+    !walkdir::WalkDir::new(folder)
+        .into_iter()
+        .flatten()
+        .any(|entry| !entry.file_type().is_dir())
 }

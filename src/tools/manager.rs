@@ -34,12 +34,21 @@ pub struct Manager {
 
 impl Manager {
     /// For a home and its settings. Opens no connection and starts no detection.
-    pub fn new(home: &Home, settings: &Settings, progress: Arc<dyn Progress>) -> Result<Self, ToolError> {
+    pub fn new(
+        home: &Home,
+        settings: &Settings,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, ToolError> {
         let store = Store::open(home)?;
         let client = Client::new(settings);
         let source = Arc::new(client.clone());
-        let fetcher =
-            Fetcher::new(source, home, &store, Arc::clone(&progress), FetchOptions::default());
+        let fetcher = Fetcher::new(
+            source,
+            home,
+            &store,
+            Arc::clone(&progress),
+            FetchOptions::default(),
+        );
         Ok(Self {
             home: home.clone(),
             settings: settings.clone(),
@@ -118,8 +127,9 @@ impl Manager {
             || name.to_lowercase().replace(['_', '.'], "-"),
             |loaded| loaded.manifest.name.clone(),
         );
-        ToolState::load(&self.home, &folded)?
-            .ok_or_else(|| ToolError::NotInstalled { tool: name.to_owned() })
+        ToolState::load(&self.home, &folded)?.ok_or_else(|| ToolError::NotInstalled {
+            tool: name.to_owned(),
+        })
     }
 
     /// The locks of every generation of every tool that can be read.
@@ -128,7 +138,9 @@ impl Manager {
         tools
             .iter()
             .flat_map(|tool| {
-                tool.generations.iter().filter_map(|g| tool.lock(&self.home, g.number).ok())
+                tool.generations
+                    .iter()
+                    .filter_map(|g| tool.lock(&self.home, g.number).ok())
             })
             .collect()
     }

@@ -56,7 +56,11 @@ pub struct Wanted {
 impl Wanted {
     /// A tool as its manifest has it.
     pub fn new(loaded: Loaded) -> Self {
-        Self { loaded, wishes: Wishes::default(), pins: BTreeMap::new() }
+        Self {
+            loaded,
+            wishes: Wishes::default(),
+            pins: BTreeMap::new(),
+        }
     }
 
     /// The tool's name.
@@ -76,14 +80,21 @@ pub struct Planned {
 
 impl Manager {
     /// Plans several tools together: what the first needs, the next prefer.
-    pub fn plan_all(&self, wanted: &[Wanted], options: &PlanOptions) -> Result<Vec<Planned>, ToolError> {
+    pub fn plan_all(
+        &self,
+        wanted: &[Wanted],
+        options: &PlanOptions,
+    ) -> Result<Vec<Planned>, ToolError> {
         let here = options.host.is_none();
         let host = match &options.host {
             Some(host) => host,
             None => self.host(),
         };
-        let mut preferences =
-            if options.fresh || !here { BTreeMap::new() } else { self.held_versions() };
+        let mut preferences = if options.fresh || !here {
+            BTreeMap::new()
+        } else {
+            self.held_versions()
+        };
         let mut plans: Vec<Planned> = Vec::new();
         for wanted in wanted {
             self.progress.step(&format!("Resolving {}", wanted.name()));
@@ -97,7 +108,10 @@ impl Manager {
                     known.insert(0, package.version.clone());
                 }
             }
-            plans.push(Planned { wanted: wanted.clone(), plan });
+            plans.push(Planned {
+                wanted: wanted.clone(),
+                plan,
+            });
         }
         Ok(plans)
     }
@@ -111,13 +125,24 @@ impl Manager {
     ) -> Result<Plan, ToolError> {
         let manifest = &wanted.loaded.manifest;
         let mut notes = Vec::new();
-        let candidates = self.python_candidates(host, options.host.is_none(), &manifest.python.requires, &mut notes);
+        let candidates = self.python_candidates(
+            host,
+            options.host.is_none(),
+            &manifest.python.requires,
+            &mut notes,
+        );
         let (tree, constraints) = match &manifest.source {
             Source::Index(_) => (None, Vec::new()),
             Source::Tree(source) => {
                 let (tree, stated) = self.tree_requirements(source)?;
                 notes.extend(stated.passed_over);
-                (Some(TreeRequirements { tree, requirements: stated.requirements }), stated.constraints)
+                (
+                    Some(TreeRequirements {
+                        tree,
+                        requirements: stated.requirements,
+                    }),
+                    stated.constraints,
+                )
             }
         };
         let wishes = &wanted.wishes;
@@ -157,7 +182,10 @@ impl Manager {
         let mut held: BTreeMap<PackageName, Vec<Version>> = BTreeMap::new();
         for lock in self.installed_locks() {
             for package in lock.packages {
-                let large = package.artifact.size.is_some_and(|size| size >= WORTH_SHARING);
+                let large = package
+                    .artifact
+                    .size
+                    .is_some_and(|size| size >= WORTH_SHARING);
                 if large && self.store().has_wheel(&package.artifact.sha256) {
                     let versions = held.entry(package.name).or_default();
                     if !versions.contains(&package.version) {
@@ -180,12 +208,18 @@ impl Manager {
     /// The source tree, fetched if it is not in the store, and what its files require.
     fn tree_requirements(&self, source: &TreeSource) -> Result<(LockedTree, Stated), ToolError> {
         let (tree_hash, url) = self.ensure_tree(source)?;
-        let entry = self.store().tree(&tree_hash).ok_or_else(|| ToolError::TreeGone {
-            repository: source.repository.clone(),
-        })?;
+        let entry = self
+            .store()
+            .tree(&tree_hash)
+            .ok_or_else(|| ToolError::TreeGone {
+                repository: source.repository.clone(),
+            })?;
         let read = |name: &str| std::fs::read_to_string(entry.root.join(name)).ok();
         let stated = requirements::read_files(&source.requirements, &read).map_err(|error| {
-            ToolError::Requirements { repository: source.repository.clone(), source: Box::new(error) }
+            ToolError::Requirements {
+                repository: source.repository.clone(),
+                source: Box::new(error),
+            }
         })?;
         let tree = LockedTree {
             repository: source.repository.clone(),
@@ -202,7 +236,11 @@ impl Manager {
         let url = urls.first().cloned().unwrap_or_default();
         // A manifest without a content hash: what the commit gave the first time, it must give
         // again.
-        let memory = self.home.cache().join("trees").join(format!("{}.sha256", source.commit));
+        let memory = self
+            .home
+            .cache()
+            .join("trees")
+            .join(format!("{}.sha256", source.commit));
         let remembered = || std::fs::read_to_string(&memory).ok()?.trim().parse().ok();
         let known: Option<Sha256> = source.tree_hash.or_else(remembered);
         if let Some(hash) = known
@@ -210,18 +248,28 @@ impl Manager {
         {
             return Ok((hash, url));
         }
-        self.progress.step(&format!("Fetching {} at {}", source.repository, &source.commit[..12]));
+        self.progress.step(&format!(
+            "Fetching {} at {}",
+            source.repository,
+            &source.commit[..12]
+        ));
         let download = Download {
-            file_name: format!("{}-{}.tar.gz", source.repository.replace('/', "-"), &source.commit[..12]),
+            file_name: format!(
+                "{}-{}.tar.gz",
+                source.repository.replace('/', "-"),
+                &source.commit[..12]
+            ),
             urls,
             size: None,
             wanted: crate::fetch::Wanted::Tree(known),
         };
         let fetched = self.fetch(vec![download])?;
         let entry = fetched.first().and_then(Fetched::entry);
-        let hash = entry.map(|entry| entry.key).ok_or_else(|| ToolError::TreeGone {
-            repository: source.repository.clone(),
-        })?;
+        let hash = entry
+            .map(|entry| entry.key)
+            .ok_or_else(|| ToolError::TreeGone {
+                repository: source.repository.clone(),
+            })?;
         super::state::write_atomically(&memory, &hash.to_string())?;
         Ok((hash, url))
     }
@@ -232,9 +280,11 @@ impl Manager {
             .iter()
             .map(|template| {
                 let filled = template.fill(&source.repository, &source.commit);
-                Ok(filled.map(|url| url.url().to_string()).map_err(|error| ToolError::TreeAddress {
-                    repository: source.repository.clone(),
-                    why: error.to_string(),
+                Ok(filled.map(|url| url.url().to_string()).map_err(|error| {
+                    ToolError::TreeAddress {
+                        repository: source.repository.clone(),
+                        why: error.to_string(),
+                    }
                 })?)
             })
             .collect()

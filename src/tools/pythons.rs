@@ -55,7 +55,9 @@ impl Manager {
                 })
                 .collect()
         };
-        let usable = |candidates: &[PythonCandidate]| candidates.iter().any(|c| requires.contains(c.version()));
+        let usable = |candidates: &[PythonCandidate]| {
+            candidates.iter().any(|c| requires.contains(c.version()))
+        };
         if self.settings.python_preference.value == PythonPreference::System {
             let system = system();
             if usable(&system) {
@@ -79,7 +81,10 @@ impl Manager {
             return held;
         }
         notes.push(if managed.is_empty() {
-            format!("there is no standalone Python for {}; one of this machine is used", host.target())
+            format!(
+                "there is no standalone Python for {}; one of this machine is used",
+                host.target()
+            )
         } else {
             "standalone Python builds cannot be reached; one of this machine is used".to_owned()
         });
@@ -89,12 +94,17 @@ impl Manager {
     fn managed(&self, python: &ManagedPython) -> PythonCandidate {
         let base = self.settings.pythons.value.first();
         let base = base.map_or_else(String::new, |base| base.url().to_string());
-        PythonCandidate { python: python.locked(&base), freethreaded: false }
+        PythonCandidate {
+            python: python.locked(&base),
+            freethreaded: false,
+        }
     }
 
     /// Whether a host of the standalone builds answers; asked at most every ten minutes.
     fn python_host_answers(&self, managed: &[ManagedPython]) -> bool {
-        let Some(sample) = managed.last() else { return false };
+        let Some(sample) = managed.last() else {
+            return false;
+        };
         if self.client().is_offline() {
             return false;
         }
@@ -105,7 +115,11 @@ impl Manager {
             .iter()
             .map(|base| sample.url(base.url().as_str()))
             .collect();
-        let memory = self.home.cache().join("reachable").join(&Sha256::of(urls.join("\n")).to_string()[..16]);
+        let memory = self
+            .home
+            .cache()
+            .join("reachable")
+            .join(&Sha256::of(urls.join("\n")).to_string()[..16]);
         if !self.settings.refresh
             && let Some(known) = remembered(&memory)
         {
@@ -113,7 +127,11 @@ impl Manager {
         }
         let answers = self.runtime().block_on(async {
             for url in &urls {
-                let asked = self.client().get(url).range(ByteRange::Span { first: 0, last: 0 }).send();
+                let asked = self
+                    .client()
+                    .get(url)
+                    .range(ByteRange::Span { first: 0, last: 0 })
+                    .send();
                 if let Ok(Ok(_)) = tokio::time::timeout(PROBE_TIMEOUT, asked).await {
                     return true;
                 }

@@ -68,23 +68,39 @@ fn read_one(
     }
     let text = read(file).ok_or_else(|| RequirementsError::Missing(file.to_owned()))?;
     for (number, line) in logical_lines(&text) {
-        let bad = |why| RequirementsError::Line { file: file.to_owned(), line: number, text: line.clone(), why };
+        let bad = |why| RequirementsError::Line {
+            file: file.to_owned(),
+            line: number,
+            text: line.clone(),
+            why,
+        };
         if let Some((other, is_constraint)) = included(&line) {
             let other = beside(file, &other).ok_or_else(|| bad("leads out of the tree"))?;
             read_one(&other, constraint || is_constraint, read, seen, stated)?;
         } else if line.starts_with("-e") || line.starts_with("--editable") {
-            return Err(bad("is an editable install, which a tool's environment cannot have"));
+            return Err(bad(
+                "is an editable install, which a tool's environment cannot have",
+            ));
         } else if line.starts_with('-') {
-            stated.passed_over.push(format!("{file}, line {number}: `{line}` (indexes are chosen by aienv's settings)"));
+            stated.passed_over.push(format!(
+                "{file}, line {number}: `{line}` (indexes are chosen by aienv's settings)"
+            ));
         } else if line.contains("git+") || line.contains("hg+") || line.contains("svn+") {
-            return Err(bad("names a repository; name an archive or a wheel by URL in the manifest's overrides"));
+            return Err(bad(
+                "names a repository; name an archive or a wheel by URL in the manifest's overrides",
+            ));
         } else if line.starts_with(['.', '/']) {
             return Err(bad("is a path; aienv installs from indexes and URLs"));
         } else {
             let bare = line.split(" --").next().unwrap_or_default().trim();
             let place = format!("{file}, line {number}");
             let requirement = crate::solve::parse_requirement(bare, &place)?;
-            if constraint { &mut stated.constraints } else { &mut stated.requirements }.push(requirement);
+            if constraint {
+                &mut stated.constraints
+            } else {
+                &mut stated.requirements
+            }
+            .push(requirement);
         }
     }
     Ok(())
@@ -120,17 +136,25 @@ fn without_comment(line: &str) -> &str {
     if line.starts_with('#') {
         return "";
     }
-    line.find(" #").or_else(|| line.find("\t#")).map_or(line, |at| &line[..at])
+    line.find(" #")
+        .or_else(|| line.find("\t#"))
+        .map_or(line, |at| &line[..at])
 }
 
 fn included(line: &str) -> Option<(String, bool)> {
-    for (option, is_constraint) in
-        [("--requirement", false), ("-r", false), ("--constraint", true), ("-c", true)]
-    {
+    for (option, is_constraint) in [
+        ("--requirement", false),
+        ("-r", false),
+        ("--constraint", true),
+        ("-c", true),
+    ] {
         if let Some(rest) = line.strip_prefix(option)
             && (rest.starts_with([' ', '=', '\t']) || option.len() == 2)
         {
-            return Some((rest.trim_start_matches(['=', ' ', '\t']).to_owned(), is_constraint));
+            return Some((
+                rest.trim_start_matches(['=', ' ', '\t']).to_owned(),
+                is_constraint,
+            ));
         }
     }
     None
@@ -158,7 +182,12 @@ mod tests {
     use super::*;
 
     fn read(files: &[(&str, &str)]) -> Result<Stated, RequirementsError> {
-        let find = |name: &str| files.iter().find(|(n, _)| *n == name).map(|(_, t)| (*t).to_owned());
+        let find = |name: &str| {
+            files
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, t)| (*t).to_owned())
+        };
         read_files(&[files[0].0.to_owned()], &find)
     }
 
@@ -174,7 +203,11 @@ mod tests {
             ("limits.txt", "numpy<3"),
         ])
         .unwrap();
-        let names: Vec<_> = stated.requirements.iter().map(|r| r.name.to_string()).collect();
+        let names: Vec<_> = stated
+            .requirements
+            .iter()
+            .map(|r| r.name.to_string())
+            .collect();
         assert_eq!(names, ["torch", "numpy", "safetensors", "wheel", "av"]);
         assert_eq!(stated.constraints.len(), 1);
         assert_eq!(stated.passed_over.len(), 1);

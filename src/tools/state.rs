@@ -138,12 +138,23 @@ impl ToolState {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StateError::Io { action: "read", path, source }),
+            Err(source) => {
+                return Err(StateError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
-        let state: Self = toml::from_str(&text)
-            .map_err(|source| StateError::Damaged { path: path.clone(), source: Box::new(source) })?;
+        let state: Self = toml::from_str(&text).map_err(|source| StateError::Damaged {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
         if state.schema > SCHEMA {
-            return Err(StateError::Newer { path, schema: state.schema });
+            return Err(StateError::Newer {
+                path,
+                schema: state.schema,
+            });
         }
         Ok(Some(state))
     }
@@ -154,7 +165,13 @@ impl ToolState {
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(StateError::Io { action: "read", path, source }),
+            Err(source) => {
+                return Err(StateError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -171,7 +188,8 @@ impl ToolState {
     pub fn save(&self, home: &Home) -> Result<(), StateError> {
         let path = home.tool(&self.name).join("tool.toml");
         // Strings, numbers and tables of these.
-        let text = toml::to_string(self).unwrap_or_else(|error| unreachable!("plain data: {error}"));
+        let text =
+            toml::to_string(self).unwrap_or_else(|error| unreachable!("plain data: {error}"));
         write_atomically(&path, &text)
     }
 
@@ -182,12 +200,17 @@ impl ToolState {
 
     /// A generation by number.
     pub fn generation(&self, number: u32) -> Option<&Generation> {
-        self.generations.iter().find(|generation| generation.number == number)
+        self.generations
+            .iter()
+            .find(|generation| generation.number == number)
     }
 
     /// The generation before the current one.
     pub fn previous(&self) -> Option<&Generation> {
-        self.generations.iter().filter(|g| g.number < self.current).max_by_key(|g| g.number)
+        self.generations
+            .iter()
+            .filter(|g| g.number < self.current)
+            .max_by_key(|g| g.number)
     }
 
     /// Adds a generation with its lock, makes it the current one and saves all of it.
@@ -215,19 +238,28 @@ impl ToolState {
     /// The lock of a generation.
     pub fn lock(&self, home: &Home, number: u32) -> Result<Lock, StateError> {
         let path = self.lock_file(home, number);
-        let text = fs::read_to_string(&path)
-            .map_err(|source| StateError::Io { action: "read", path: path.clone(), source })?;
+        let text = fs::read_to_string(&path).map_err(|source| StateError::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
         Lock::from_pylock(&text).map_err(|source| StateError::Lock { path, source })
     }
 
     fn lock_file(&self, home: &Home, number: u32) -> PathBuf {
-        home.tool(&self.name).join("generations").join(format!("{number}.toml"))
+        home.tool(&self.name)
+            .join("generations")
+            .join(format!("{number}.toml"))
     }
 }
 
 /// Writes a file beside its place and renames it there, so that it is whole or not there.
 pub fn write_atomically(path: &Path, text: &str) -> Result<(), StateError> {
-    let failed = |source| StateError::Io { action: "write", path: path.to_owned(), source };
+    let failed = |source| StateError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;

@@ -69,13 +69,18 @@ impl Manager {
 
     /// Compares every file of the store with its digest.
     pub fn verify(&self) -> Vec<Damage> {
-        let task = self.progress.task("Verifying", Some(self.store().size().bytes()));
+        let task = self
+            .progress
+            .task("Verifying", Some(self.store().size().bytes()));
         self.store().verify(&*task)
     }
 
     fn used_prefixes(&self) -> Result<BTreeSet<String>, ToolError> {
         let tools = ToolState::load_all(&self.home)?;
-        Ok(tools.into_iter().flat_map(|tool| tool.generations.into_iter().map(|g| g.prefix)).collect())
+        Ok(tools
+            .into_iter()
+            .flat_map(|tool| tool.generations.into_iter().map(|g| g.prefix))
+            .collect())
     }
 
     /// Every store entry that a generation of an installed tool needs.

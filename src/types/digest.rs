@@ -22,6 +22,11 @@ impl Sha256 {
         Ok(hasher.finish())
     }
 
+    /// A digest computed elsewhere.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
