@@ -100,6 +100,17 @@ impl Loaded {
         };
         Self::from_text(read_text(path)?, &path.display().to_string(), origin)
     }
+
+    /// Reads the text of a manifest that was kept: the copy an installed tool has in `file`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`], under the name of the file.
+    pub fn from_kept(text: String, file: &Path) -> Result<Self, CatalogError> {
+        let origin = Origin::File {
+            path: file.to_owned(),
+        };
+        Self::from_text(text, &file.display().to_string(), origin)
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, CatalogError> {
