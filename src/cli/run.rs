@@ -14,16 +14,10 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
-    #[arg(value_name = "TOOL")]
-    tool: String,
-    /// A command of the tool (`aienv info TOOL` lists them) and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARGS"
-    )]
-    arguments: Vec<OsString>,
+    /// A tool of the catalogue or the path of a manifest, then a command of it (`aienv info TOOL`
+    /// lists them) and arguments; all that follows the tool is passed on as it is
+    #[arg(required = true, trailing_var_arg = true, value_name = "TOOL [COMMAND] [ARGS]")]
+    words: Vec<OsString>,
     /// Install without asking if the tool is not there yet
     #[arg(long, short)]
     yes: bool,
@@ -36,15 +30,20 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let name = match installed_records(&args, context)? {
+    // Everything after the tool is the tool's business, even `--help`.
+    let (tool, arguments) = match args.words.split_first() {
+        Some((tool, arguments)) => (tool.to_string_lossy(), arguments),
+        None => return Ok(ExitCode::from(2)),
+    };
+    let name = match installed_records(&tool, context)? {
         Some(name) => name,
-        None => match install_first(&args, context)? {
+        None => match install_first(&tool, &args, context)? {
             Some(name) => name,
             None => return Ok(ExitCode::FAILURE),
         },
     };
     let records: Vec<LaunchRecord> = launch::load(&context.home, &name)?;
-    let (record, arguments) = launch::choose(&records, &args.arguments)?;
+    let (record, arguments) = launch::choose(&records, arguments)?;
     let options = StartOptions {
         mode: if args.detach {
             Mode::Detached
@@ -63,15 +62,15 @@ pub fn run(args: Args, context: &Context) -> Outcome {
 }
 
 /// The tool's name when it is installed; reads launch records only, so that a start stays quick.
-fn installed_records(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
-    let folded = args.tool.to_lowercase().replace(['_', '.'], "-");
+fn installed_records(tool: &str, context: &Context) -> Result<Option<String>, Failure> {
+    let folded = tool.to_lowercase().replace(['_', '.'], "-");
     let known = launch::installed_tools(&context.home)?;
     Ok(known.into_iter().find(|name| *name == folded))
 }
 
-fn install_first(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
+fn install_first(tool: &str, args: &Args, context: &Context) -> Result<Option<String>, Failure> {
     let manager = context.manager()?;
-    let wanted = manager.wanted(&args.tool)?;
+    let wanted = manager.wanted(tool)?;
     let name = wanted.name().to_owned();
     // The reference may be another spelling of something installed, such as a path.
     if manager.up_to_date(&wanted)?.is_some() {
