@@ -233,13 +233,19 @@ impl Freshness {
         })
     }
 
-    /// After a 304: the new headers, with the old validators where they name none.
+    /// After a 304: the new headers, and the old ones where there are no new ones.
     pub(super) fn renewed(&self, headers: &HeaderMap, now: SystemTime) -> Option<Self> {
         let new = Self::of(headers, now)?;
+        let says_how_long = headers.contains_key(CACHE_CONTROL) || headers.contains_key(EXPIRES);
         Some(Self {
+            fetched: new.fetched,
+            lifetime: if says_how_long {
+                new.lifetime
+            } else {
+                self.lifetime
+            },
             etag: new.etag.or_else(|| self.etag.clone()),
             last_modified: new.last_modified.or_else(|| self.last_modified.clone()),
-            ..new
         })
     }
 

@@ -16,7 +16,7 @@
 
 use std::str::FromStr;
 
-use crate::types::{Requirement, VersionSpecifiers};
+use crate::types::{PackageName, Requirement, VersionSpecifiers};
 
 /// Reads version specifiers.
 ///
@@ -24,7 +24,9 @@ use crate::types::{Requirement, VersionSpecifiers};
 /// What the strict reader says about the original text.
 pub fn specifiers(text: &str) -> Result<VersionSpecifiers, String> {
     VersionSpecifiers::from_str(text).or_else(|error| {
-        VersionSpecifiers::from_str(&repaired_specifiers(text)).map_err(|_| one_line(&error))
+        repaired_specifiers(text)
+            .and_then(|repaired| VersionSpecifiers::from_str(&repaired).ok())
+            .ok_or_else(|| one_line(&error))
     })
 }
 
@@ -33,10 +35,38 @@ pub fn specifiers(text: &str) -> Result<VersionSpecifiers, String> {
 /// # Errors
 /// What the strict reader says about the original text.
 pub fn requirement(text: &str) -> Result<Requirement, String> {
-    Requirement::from_str(text).or_else(|error| {
-        let repaired = repaired_requirement(text).ok_or_else(|| one_line(&error))?;
-        Requirement::from_str(&repaired).map_err(|_| one_line(&error))
+    strict_requirement(text).or_else(|error| {
+        let repaired = repaired_requirement(text).ok_or_else(|| error.clone())?;
+        strict_requirement(&repaired).map_err(|_| error)
     })
+}
+
+/// The strict reader panics on names that end in a point, a dash or an underscore; those are
+/// caught before.
+fn strict_requirement(text: &str) -> Result<Requirement, String> {
+    let start = text.trim_start();
+    let end = start.find(|c: char| !is_of_name(c)).unwrap_or(start.len());
+    check_name(&start[..end])?;
+    if let Some(extras) = start[end..].trim_start().strip_prefix('[') {
+        let extras = extras.split(']').next().unwrap_or_default();
+        let named = extras
+            .split(',')
+            .map(str::trim)
+            .filter(|extra| !extra.is_empty());
+        named.map(check_name).collect::<Result<(), _>>()?;
+    }
+    Requirement::from_str(text).map_err(|error| one_line(&error))
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    match PackageName::from_str(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("`{name}` is not a name")),
+    }
 }
 
 /// The parsers draw a picture of the place below their message; the first line says it.
@@ -51,9 +81,17 @@ fn one_line(error: &impl ToString) -> String {
 
 const OPERATOR: [char; 5] = ['<', '>', '=', '!', '~'];
 
-fn repaired_specifiers(text: &str) -> String {
+/// What may stand around a version without a meaning.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, ',' | '\'' | '"' | '(' | ')')
+}
+
+fn repaired_specifiers(text: &str) -> Option<String> {
     let mut parts = Vec::new();
-    let mut rest = text;
+    let mut rest = text.trim_start_matches(is_separator);
+    if !rest.is_empty() && !rest.starts_with(OPERATOR) {
+        return None;
+    }
     while let Some(start) = rest.find(OPERATOR) {
         rest = &rest[start..];
         let end = rest.find(|c| !OPERATOR.contains(&c)).unwrap_or(rest.len());
@@ -66,12 +104,11 @@ fn repaired_specifiers(text: &str) -> String {
         };
         rest = &rest[end..];
         let end = rest.find(OPERATOR).unwrap_or(rest.len());
-        let separators = |c: char| c.is_whitespace() || matches!(c, ',' | '\'' | '"' | '(' | ')');
-        let version = rest[..end].trim_matches(separators).trim_end_matches('.');
+        let version = rest[..end].trim_matches(is_separator).trim_end_matches('.');
         rest = &rest[end..];
         parts.push(format!("{operator}{}", repaired_version(operator, version)));
     }
-    parts.join(", ")
+    Some(parts.join(", "))
 }
 
 fn repaired_version(operator: &str, version: &str) -> String {
@@ -102,7 +139,7 @@ fn repaired_requirement(text: &str) -> Option<String> {
         _ => start,
     };
     let (name, versions) = requirement.split_at(start);
-    let mut repaired = format!("{} {}", name.trim(), repaired_specifiers(versions));
+    let mut repaired = format!("{} {}", name.trim(), repaired_specifiers(versions)?);
     if let Some(marker) = marker.filter(|marker| !marker.is_empty()) {
         repaired.push_str("; ");
         repaired.push_str(&quoted_versions(marker));

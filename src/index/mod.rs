@@ -17,7 +17,7 @@ mod client;
 mod core_metadata;
 mod error;
 pub mod file_name;
-mod lenient;
+pub mod lenient;
 mod remote;
 mod sdist;
 mod simple;

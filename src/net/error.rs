@@ -218,11 +218,11 @@ impl NetError {
             return Some(Self::of_tls(url, error));
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            let inner = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(inner) = inner {
-                return Some(Self::of_tls(url, inner));
+            // What an I/O error wraps is not part of the chain, and it may wrap another one.
+            let inner = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
+            if let Some(found) = inner.and_then(|inner| Self::of_link(url, inner, source, proxied))
+            {
+                return Some(found);
             }
             let unreachable = matches!(
                 error.kind(),

@@ -19,6 +19,11 @@ mod request;
 mod retry;
 mod tls;
 
+#[cfg(test)]
+pub(crate) mod loopback;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     sync::{Arc, OnceLock},
