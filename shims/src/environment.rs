@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::Path,
+    process::Command,
 };
 
 /// Changes to an environment, in the order in which they are made: `keep`, `remove`, `set`,
@@ -72,9 +73,10 @@ impl Environment {
         variables
     }
 
-    /// Whether this variable is unset by [`Environment::remove`].
-    pub fn removes(&self, name: &OsStr) -> bool {
-        self.remove.iter().any(|rule| matches(rule, name))
+    /// Gives a command this process's environment with the changes made.
+    pub fn apply_to(&self, command: &mut Command) {
+        let variables = self.apply(std::env::vars_os(), Path::exists);
+        command.env_clear().envs(variables);
     }
 }
 

@@ -166,10 +166,7 @@ pub fn command(
     }
     let mut command = Command::new(&record.program);
     command.args(&record.arguments);
-    let environment = record
-        .environment
-        .apply(std::env::vars_os(), |path| path.exists());
-    command.env_clear().envs(environment);
+    record.environment.apply_to(&mut command);
     if let (Some(service), Some(endpoint)) = (&record.service, endpoint) {
         command.args(service.arguments.iter().map(|value| endpoint.fill(value)));
         for (name, value) in &service.environment {

@@ -105,9 +105,6 @@ impl Expand<'_> {
         let libraries = rules::library_folders(place.site_packages, place.accelerator, place.os);
         let mut environment = rules::base(&libraries, place.bin, place.os);
         environment
-            .defaults
-            .extend(self.variables([&manifest.env_default])?);
-        environment
             .set
             .extend(self.variables([&manifest.env, &accelerator.env, &command.env])?);
         environment
@@ -295,8 +292,6 @@ mod tests {
         args = ["--cpu"]
         env = { SHARED = "accelerator", ONLY = "{models}/x" }
         [accelerators.cuda]
-        [env-default]
-        SOFT = "{data}/soft"
         [env]
         SHARED = "manifest"
         OTHER = "manifest"
@@ -387,7 +382,6 @@ mod tests {
             ("ONLY", "/h/models/x"),
             ("PYTHONNOUSERSITE", "1"),
             ("AIENV_TOOL", "sketch"),
-            ("SOFT", "/h/data/soft"),
             ("AIENV_DATA", "/h/data"),
             ("PATH", "/h/prefixes/1/bin"),
         ] {
@@ -416,7 +410,7 @@ mod tests {
     #[test]
     fn packaged_cuda_libraries_are_on_the_loaders_path() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/empty"] {
+        for folder in ["nvidia/cudnn/lib", "nvidia/cublas/lib", "nvidia/none"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let mut place = place(Accelerator::Cuda(12, 8));

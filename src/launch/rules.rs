@@ -65,23 +65,24 @@ pub const DRIVER_LIBRARIES: &[&str] = &[
     "librocdxg.so",
 ];
 
-/// Folders of the CUDA libraries that came as packages (`site-packages/nvidia/*/lib`, on Windows
-/// `…/bin`). torch finds them by itself; programs such as CTranslate2 and ONNX Runtime load them
-/// by name and need the search path. Sorted; none unless the accelerator is CUDA.
+/// Folders of the CUDA libraries that came as packages: `site-packages/nvidia/*/lib`, on Windows
+/// `…/bin` and `…/bin/x86_64`. torch finds them by itself; programs such as CTranslate2 and ONNX
+/// Runtime load them by name and need the loader's search path. Sorted; none unless the
+/// accelerator is CUDA.
 pub fn library_folders(site_packages: &Path, accelerator: Accelerator, os: Os) -> Vec<PathBuf> {
     if accelerator.kind() != "cuda" {
         return Vec::new();
     }
-    let leaf = match os {
-        Os::Windows => "bin",
-        Os::Linux | Os::Macos => "lib",
+    let below: &[&str] = match os {
+        Os::Windows => &["bin", "bin/x86_64"],
+        Os::Linux | Os::Macos => &["lib"],
     };
     let Ok(entries) = std::fs::read_dir(site_packages.join("nvidia")) else {
         return Vec::new();
     };
     let mut folders: Vec<PathBuf> = entries
         .flatten()
-        .map(|entry| entry.path().join(leaf))
+        .flat_map(|entry| below.iter().map(move |leaf| entry.path().join(leaf)))
         .filter(|folder| folder.is_dir())
         .collect();
     folders.sort();

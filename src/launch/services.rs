@@ -5,7 +5,6 @@
 //! looks first, so nothing needs to keep the folder in order.
 
 use std::{
-    fs::File,
     io,
     path::PathBuf,
     time::{Duration, Instant},
@@ -13,10 +12,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{LaunchError, health, records, shims};
+use super::{LaunchError, health, records};
 use crate::{
     home::Home,
-    platform::process::{self, Signal},
+    platform::{
+        LockFile,
+        process::{self, Signal},
+    },
 };
 
 /// How long a service has to end by itself.
@@ -209,9 +211,10 @@ pub(super) fn free_instance(running: &[Running], tool: &str) -> String {
 }
 
 /// One start at a time, so that two do not choose the same port.
-pub(super) fn lock(home: &Home) -> Result<File, LaunchError> {
+pub(super) fn lock(home: &Home) -> Result<LockFile, LaunchError> {
     std::fs::create_dir_all(home.run()).map_err(LaunchError::io("create", home.run()))?;
-    shims::lock_file(&home.locks(), "services.lock")
+    let path = home.locks().join("services.lock");
+    LockFile::acquire(&path).map_err(LaunchError::io("lock", path))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::{
 use aienv_shim::LaunchRecord;
 
 use super::{LaunchError, records};
-use crate::{home::Home, types::Sha256};
+use crate::{home::Home, platform::LockFile, types::Sha256};
 
 /// A command that could not get its shim. It can still be started with `aienv run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,23 +265,10 @@ fn create_folder(path: &Path) -> Result<(), LaunchError> {
     std::fs::create_dir_all(path).map_err(LaunchError::io("create", path))
 }
 
-/// One writer of shims at a time. Released when dropped, or by the system.
-fn lock(home: &Home) -> Result<File, LaunchError> {
-    lock_file(&home.locks(), "shims.lock")
-}
-
-/// Takes a lock file, waiting for whoever has it.
-pub(super) fn lock_file(folder: &Path, name: &str) -> Result<File, LaunchError> {
-    create_folder(folder)?;
-    let path = folder.join(name);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(LaunchError::io("open", &path))?;
-    file.lock().map_err(LaunchError::io("lock", path))?;
-    Ok(file)
+/// One writer of shims at a time.
+fn lock(home: &Home) -> Result<LockFile, LaunchError> {
+    let path = home.locks().join("shims.lock");
+    LockFile::acquire(&path).map_err(LaunchError::io("lock", path))
 }
 
 #[cfg(test)]

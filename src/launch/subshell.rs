@@ -37,15 +37,12 @@ pub fn program() -> PathBuf {
 /// # Errors
 /// It could not be started.
 pub fn enter(program: &Path, record: &LaunchRecord) -> Result<ExitCode, LaunchError> {
-    let current: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let exists = |path: &Path| path.exists();
     let mut command = Command::new(program);
-    command
-        .env_clear()
-        .envs(record.environment.apply(current.iter().cloned(), exists));
+    record.environment.apply_to(&mut command);
     let shell = Shell::of_path(program).filter(|_| io::stdin().is_terminal());
     if let Some(shell) = shell {
-        let code = changes(&record.environment, &current, exists).render(shell)?;
+        let current: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let code = changes(&record.environment, &current, Path::exists).render(shell)?;
         tell_again(&mut command, shell, &record.tool, &code)
             .map_err(LaunchError::io("write to", std::env::temp_dir()))?;
     }
