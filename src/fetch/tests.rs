@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 
 use super::*;
 use crate::{
@@ -86,6 +86,13 @@ async fn serve(
     for piece in pieces.iter().flatten() {
         served.sent.fetch_add(piece.len(), Ordering::SeqCst);
     }
+    // What was sent before a break has to leave the server's buffers.
+    let pieces = stream::iter(pieces).then(|piece| async {
+        if piece.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        piece
+    });
     let mut response = Response::builder();
     if manner != Manner::LongerThanTold {
         response = response.header("content-length", rest.len());
@@ -95,7 +102,7 @@ async fn serve(
         response = response.status(206).header("content-range", range);
     }
     response
-        .body(HttpBody::from_stream(stream::iter(pieces)))
+        .body(HttpBody::from_stream(pieces))
         .unwrap()
 }
 
@@ -422,7 +429,10 @@ async fn stopping_keeps_what_is_there() {
         let item = item.clone();
         async move { fetcher.ensure(vec![item]).await }
     });
-    while fs::metadata(&part).map_or(0, |m| m.len()) < 20_000 {
+    for _ in 0..2000 {
+        if fs::metadata(&part).is_ok_and(|m| m.len() == 20_000) {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     running.abort();
