@@ -10,6 +10,17 @@ use std::{
 /// How long a command may take before the test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A command line without the environment around it.
+pub fn told(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name();
+    let mut text = program.unwrap_or_default().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}
+
 /// What a finished command said.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -130,7 +141,7 @@ impl Running {
             file.unwrap().keep().unwrap()
         };
         let (out, err) = (file("stdout"), file("stderr"));
-        let what = format!("{command:?}");
+        let what = told(&command);
         command.stdout(out.0).stderr(err.0);
         Self {
             what,

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{
     index::IndexServer,
     manifest::index_tool,
-    run::{PATIENCE, Run, Running},
+    run::{PATIENCE, Run, Running, told},
 };
 
 /// The interpreter of this machine that tests use: CPython, 3.9 or newer.
@@ -291,7 +291,7 @@ impl World {
 
     /// Runs a command to its end.
     pub fn finish(&self, command: Command) -> Run {
-        let what = format!("{command:?}");
+        let what = told(&command);
         let output = assert_cmd::Command::from_std(command)
             .timeout(self.patience)
             .output()
