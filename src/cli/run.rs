@@ -16,7 +16,11 @@ use crate::{
 pub struct Args {
     /// A tool of the catalogue or the path of a manifest, then a command of it (`aienv info TOOL`
     /// lists them) and arguments; all that follows the tool is passed on as it is
-    #[arg(required = true, trailing_var_arg = true, value_name = "TOOL [COMMAND] [ARGS]")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "TOOL [COMMAND] [ARGS]"
+    )]
     words: Vec<OsString>,
     /// Install without asking if the tool is not there yet
     #[arg(long, short)]

@@ -101,9 +101,7 @@ async fn serve(
         let range = format!("bytes {from}-{}/{}", content.len() - 1, content.len());
         response = response.status(206).header("content-range", range);
     }
-    response
-        .body(HttpBody::from_stream(pieces))
-        .unwrap()
+    response.body(HttpBody::from_stream(pieces)).unwrap()
 }
 
 fn client(home: &Home) -> Arc<Client> {

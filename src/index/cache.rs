@@ -30,7 +30,7 @@ use super::{CoreMetadata, DistFile, Releases, core_metadata::Compact, stored};
 use crate::{home::Home, types::Sha256};
 
 /// Version of the form of everything here; entries of another are absent.
-pub(super) const FORMAT: &[u8; 8] = b"aienv\0\0\x01";
+pub(super) const FORMAT: &[u8; 8] = b"aienv\0\0\x02";
 
 /// How long a page without any caching header is fresh.
 const MINIMUM_LIFETIME: Duration = Duration::from_secs(600);

@@ -17,6 +17,7 @@ pub(super) struct Compact {
     requires_dist: Vec<String>,
     requires_python: Option<String>,
     provides_extra: Vec<String>,
+    file_size: Option<u64>,
 }
 
 impl Compact {
@@ -28,6 +29,7 @@ impl Compact {
             requires_dist: texts(&metadata.requires_dist),
             requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
             provides_extra: texts(&metadata.provides_extra),
+            file_size: metadata.file_size,
         }
     }
 
@@ -42,6 +44,7 @@ impl Compact {
                 None => None,
             },
             provides_extra: parsed(&self.provides_extra)?,
+            file_size: self.file_size,
         })
     }
 }
@@ -115,6 +118,7 @@ impl Headers {
                 .iter()
                 .filter_map(|text| text.parse().ok())
                 .collect(),
+            file_size: None,
         })
     }
 
@@ -203,6 +207,7 @@ pub(super) fn of_pyproject(text: &str, version: &Version) -> Result<CoreMetadata
             None => None,
         },
         provides_extra,
+        file_size: None,
     })
 }
 

@@ -94,6 +94,8 @@ pub struct CoreMetadata {
     pub requires_python: Option<VersionSpecifiers>,
     /// `Provides-Extra`.
     pub provides_extra: Vec<ExtraName>,
+    /// Size in bytes of the file this was read from, where reading it told.
+    pub file_size: Option<u64>,
 }
 
 /// What the solver asks an index. Answers are the same for the life of the value.

@@ -47,6 +47,12 @@ const WHOLE_TRIES: u32 = 3;
 /// Parts a sound wheel needs at most, with one to spare: end, directory, header, content.
 const PARTS: usize = 5;
 
+/// The content of METADATA, and the size of the wheel it lies in where that came to light.
+struct Member {
+    content: Vec<u8>,
+    wheel_size: Option<u64>,
+}
+
 pub(super) struct Remote {
     client: Client,
     cache: Cache,
@@ -56,7 +62,7 @@ pub(super) struct Remote {
 
 /// Reading by parts does not work here.
 enum Parts {
-    Found(Vec<u8>),
+    Found(Member),
     Unsupported,
 }
 
@@ -75,17 +81,28 @@ impl Remote {
             .ok_or_else(|| bad(file, "its name is not that of a distribution"))?;
         let metadata = match file.kind {
             DistKind::Wheel(_) => {
-                let bytes = self.wheel(file).await?;
-                let headers = Headers::parse(&bytes).map_err(|reason| bad(file, &reason))?;
-                headers
+                let member = self.wheel(file).await?;
+                let headers =
+                    Headers::parse(&member.content).map_err(|reason| bad(file, &reason))?;
+                let metadata = headers
                     .into_metadata()
-                    .map_err(|reason| bad(file, &reason))?
+                    .map_err(|reason| bad(file, &reason))?;
+                CoreMetadata {
+                    file_size: member.wheel_size,
+                    ..metadata
+                }
             }
             DistKind::Sdist => {
                 let (path, _guard) = self.whole(file).await?;
                 let name = file.file_name.clone();
                 let version = version.clone();
-                let read = tokio::task::spawn_blocking(move || sdist::read(&path, &name, &version));
+                let read = tokio::task::spawn_blocking(move || {
+                    let metadata = sdist::read(&path, &name, &version)?;
+                    Ok(CoreMetadata {
+                        file_size: size_of(&path),
+                        ..metadata
+                    })
+                });
                 read.await
                     .map_err(|_| IndexError::Stopped)?
                     .map_err(|error| match error {
@@ -111,11 +128,14 @@ impl Remote {
     }
 
     /// The content of METADATA.
-    async fn wheel(&self, file: &DistFile) -> Result<Vec<u8>, IndexError> {
+    async fn wheel(&self, file: &DistFile) -> Result<Member, IndexError> {
         if file.has_metadata
-            && let Some(bytes) = self.beside(file).await?
+            && let Some(content) = self.beside(file).await?
         {
-            return Ok(bytes);
+            return Ok(Member {
+                content,
+                wheel_size: None,
+            });
         }
         let server = Url::parse(&file.url)
             .ok()
@@ -126,7 +146,7 @@ impl Remote {
             .is_some_and(|digest| self.cache.download(&digest).is_file());
         if !downloaded && !self.locked().contains(&server) {
             match self.by_parts(file).await? {
-                Parts::Found(bytes) => return Ok(bytes),
+                Parts::Found(member) => return Ok(member),
                 Parts::Unsupported => {
                     tracing::debug!("{server} has no range requests");
                     self.locked().insert(server);
@@ -135,10 +155,16 @@ impl Remote {
         }
         let (path, _guard) = self.whole(file).await?;
         let name = file.file_name.clone();
-        let read = tokio::task::spawn_blocking(move || wheel::read(&path, &name));
+        let read = tokio::task::spawn_blocking(move || {
+            let content = wheel::read(&path, &name)?;
+            Ok(Member {
+                content,
+                wheel_size: size_of(&path),
+            })
+        });
         read.await
             .map_err(|_| IndexError::Stopped)?
-            .map_err(|reason| bad(file, &reason))
+            .map_err(|reason: String| bad(file, &reason))
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
@@ -184,7 +210,13 @@ impl Remote {
         };
         for _ in 0..PARTS {
             let range = match wheel::find(&parts, &file.file_name) {
-                Found::Metadata(bytes) => return Ok(Parts::Found(bytes)),
+                Found::Metadata(content) => {
+                    let wheel_size = Some(parts.total());
+                    return Ok(Parts::Found(Member {
+                        content,
+                        wheel_size,
+                    }));
+                }
                 Found::Bad(reason) => return Err(bad(file, &reason)),
                 Found::Missing(range) => range,
             };
@@ -310,6 +342,10 @@ impl Remote {
             }
         }
     }
+}
+
+fn size_of(path: &std::path::Path) -> Option<u64> {
+    Some(path.metadata().ok()?.len())
 }
 
 fn with_part(total: u64, offset: u64, bytes: Vec<u8>) -> Sparse {

@@ -158,7 +158,10 @@ fn extract(
             name.clone(),
             ResolvedPackage {
                 version: version.clone(),
-                file: file.clone(),
+                file: DistFile {
+                    size: file.size.or(metadata.file_size),
+                    ..file.clone()
+                },
                 newer,
                 dependencies,
                 requested: Vec::new(),

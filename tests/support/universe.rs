@@ -121,7 +121,7 @@ impl Universe {
                 requires_dist,
                 requires_python: (!python.is_empty()).then(|| python.parse().unwrap()),
                 provides_extra,
-                ..universe_metadata()
+                file_size: None,
             },
         );
     }
@@ -334,16 +334,6 @@ fn admits(requirement: &Requirement, version: &Version) -> bool {
     match &requirement.version_or_url {
         Some(pep508_rs::VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.contains(version),
         _ => true,
-    }
-}
-
-fn universe_metadata() -> CoreMetadata {
-    CoreMetadata {
-        name: "unnamed".parse().unwrap(),
-        version: "0".parse().unwrap(),
-        requires_dist: Vec::new(),
-        requires_python: None,
-        provides_extra: Vec::new(),
     }
 }
 
