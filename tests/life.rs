@@ -194,7 +194,7 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
     drop(file);
     world
         .shim("tiny", &[])
-        .fails(1)
+        .fails(126)
         .names("python")
         .names("aienv repair");
     world.aienv(&["repair", "tiny"]).ok();
@@ -203,7 +203,7 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
     std::fs::remove_file(&python).unwrap();
     world
         .shim("tiny", &[])
-        .fails(1)
+        .fails(126)
         .names("python")
         .names("aienv repair");
     world.env("PATH", usual);

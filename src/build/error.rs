@@ -7,8 +7,12 @@ use std::{
 
 use super::BuildSystemError;
 use crate::{
-    error::UserError, fetch::FetchError, index::IndexError, lock::LockedPackage,
-    prefix::PrefixError, store::StoreError,
+    error::UserError,
+    fetch::FetchError,
+    index::IndexError,
+    lock::LockedPackage,
+    prefix::{PrefixError, RuntimeError},
+    store::StoreError,
 };
 
 /// A source distribution could not be built.
@@ -85,6 +89,9 @@ pub enum BuildError {
     /// The store refused the source or the wheel.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The interpreter cannot be used.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The build's environment could not be made.
     #[error(transparent)]
     Prefix(#[from] PrefixError),
@@ -102,14 +109,14 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    pub(super) fn fetch(package: &LockedPackage, source: FetchError) -> Self {
+    pub(crate) fn fetch(package: &LockedPackage, source: FetchError) -> Self {
         Self::Fetch {
             package: package.name.to_string(),
             source: Box::new(source),
         }
     }
 
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io {
             action,
@@ -131,6 +138,7 @@ impl UserError for BuildError {
             Self::Backend { .. } => "build.backend",
             Self::BadAnswer { .. } => "build.bad-answer",
             Self::Store(error) => error.code(),
+            Self::Runtime(error) => error.code(),
             Self::Prefix(error) => error.code(),
             Self::Io { .. } => "build.io",
         }
@@ -146,6 +154,7 @@ impl UserError for BuildError {
             Self::Index { source, .. } => source.hint(),
             Self::Fetch { source, .. } => source.hint(),
             Self::Store(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
             Self::Prefix(error) => error.hint(),
             Self::Io { .. } => {
                 Some("check the permissions and the free space of aienv's home".to_owned())

@@ -259,6 +259,8 @@ impl Builder<'_> {
             python: self.python.clone(),
             packages,
             tree: None,
+            programs: BTreeMap::new(),
+            manifest: String::new(),
         };
         let downloads = lock.packages.iter().map(Download::of_package).collect();
         (self.fetch)(downloads).map_err(|source| BuildError::fetch(package, source))?;
@@ -267,15 +269,12 @@ impl Builder<'_> {
             lock: &lock,
             python: self.runtime,
             built: &BTreeMap::new(),
-            programs: &BTreeMap::new(),
+            programs: &lock.programs,
             compile: false,
         };
-        Ok(Prefix::ensure(
-            self.home,
-            self.store,
-            &request,
-            self.progress,
-        )?)
+        // Below the cache, where it may be thrown away: no tool ever runs in it.
+        let home = Home::at(self.home.cache().join("builds"));
+        Ok(Prefix::ensure(&home, self.store, &request, self.progress)?)
     }
 }
 

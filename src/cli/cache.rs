@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Context, Outcome, output};
-use crate::types::human_bytes;
+use crate::{tools::ToolError, types::human_bytes};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -67,8 +67,10 @@ pub fn run(args: Args, context: &Context) -> Outcome {
                 output::print(&format!("{damage}\n"))?;
             }
             if !damaged.is_empty() {
-                context.progress.note("`aienv cache gc` removes unused entries; `aienv repair TOOL` fetches the others anew");
-                return Ok(ExitCode::FAILURE);
+                return Err(ToolError::Damaged {
+                    count: damaged.len(),
+                }
+                .into());
             }
             context.progress.step("every stored file is as it was");
         }

@@ -30,9 +30,6 @@ pub struct InstallArgs {
     /// Byte-compile the packages now, for a faster first start
     #[arg(long)]
     compile: bool,
-    /// Let builds from source use the network
-    #[arg(long)]
-    build_network: bool,
 }
 
 impl InstallArgs {
@@ -42,7 +39,6 @@ impl InstallArgs {
             plan: solving.options()?,
             no_check: self.no_check,
             compile: self.compile,
-            build_network: self.build_network,
         })
     }
 }

@@ -28,6 +28,9 @@ pub struct SolvingArgs {
     /// Build nothing from source, even where the manifest allows it
     #[arg(long)]
     only_wheels: bool,
+    /// Let builds from source use the network
+    #[arg(long)]
+    build_network: bool,
     /// Take the newest versions even where the store already holds ones that fit
     #[arg(long)]
     fresh: bool,
@@ -57,6 +60,7 @@ impl SolvingArgs {
             host: self.host.as_deref().map(Host::load).transpose()?,
             build: self.allow_build.iter().cloned().collect(),
             only_wheels: self.only_wheels,
+            build_network: self.build_network,
             fresh: self.fresh,
         })
     }

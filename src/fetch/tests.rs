@@ -125,7 +125,7 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join("home"));
-        let store = Store::open(&home).unwrap();
+        let store = Store::of(&home);
         let served = Arc::new(Served::default());
         let app = Router::new()
             .route("/{name}", axum::routing::get(serve))

@@ -143,6 +143,24 @@ impl Cache {
         }
     }
 
+    /// The digest that a file of this address had, where the index states none.
+    pub(super) fn digest(&self, url: &str) -> Option<Sha256> {
+        let bytes = read(&self.digest_file(url))?;
+        std::str::from_utf8(&bytes[FORMAT.len()..])
+            .ok()?
+            .parse()
+            .ok()
+    }
+
+    /// Keeps such a digest.
+    pub(super) fn keep_digest(&self, url: &str, digest: &Sha256) {
+        keep(&self.digest_file(url), &[digest.to_string().as_bytes()]);
+    }
+
+    fn digest_file(&self, url: &str) -> PathBuf {
+        sharded(&self.metadata, &Sha256::of(format!("digest of {url}")))
+    }
+
     /// Where a whole file with this digest lies once it was downloaded and verified.
     pub(super) fn download(&self, digest: &Sha256) -> PathBuf {
         self.downloads.join(digest.to_string())

@@ -21,6 +21,7 @@ use super::{
     remote::Remote,
     simple::{self, NotAnIndex},
 };
+use crate::types::Sha256;
 use crate::{
     home::Home,
     net::{Client, NetError, Page},
@@ -155,6 +156,18 @@ impl PackageIndex for IndexClient {
 
     fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> {
         self.start_metadata(file).wait().clone()
+    }
+
+    fn digest(&self, file: &DistFile) -> Result<Sha256, IndexError> {
+        if let Some(digest) = file.sha256 {
+            return Ok(digest);
+        }
+        if let Some(digest) = self.shared.cache.digest(&file.url) {
+            return Ok(digest);
+        }
+        let digest = self.runtime.block_on(self.shared.remote.digest(file))?;
+        self.shared.cache.keep_digest(&file.url, &digest);
+        Ok(digest)
     }
 
     fn prefetch_releases(&self, index: &IndexId, package: &PackageName) {

@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::{CoreMetadata, lenient};
 use crate::types::{ExtraName, PackageName, Version};
 
+impl CoreMetadata {
+    /// Reads the content of `METADATA`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        Headers::parse(bytes)?.into_metadata()
+    }
+}
+
 /// Core metadata as text that is known to be readable: what is kept on disk. Reading it back does
 /// no repairs and no mail parsing.
 #[derive(Debug, Serialize, Deserialize)]

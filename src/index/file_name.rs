@@ -99,6 +99,11 @@ impl DistFile {
         }
     }
 
+    /// The package and the version in the file's name.
+    pub fn name_and_version(&self) -> Option<(PackageName, Version)> {
+        parse_any(&self.file_name).map(|(name, version, _)| (name, version))
+    }
+
     /// The file a direct URL (PEP 508) names, with its version. A `#sha256=…` fragment gives the
     /// digest; a login in the URL is dropped, since it would end up in a lock: put it into netrc.
     ///

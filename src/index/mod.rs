@@ -107,6 +107,14 @@ pub trait PackageIndex: Send + Sync {
     -> Result<Arc<Releases>, IndexError>;
     /// The core metadata of one file.
     fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, IndexError>;
+    /// The digest of a file. Where the index states none, the file is downloaded for it: what it
+    /// is now, it must be whenever the plan is carried out.
+    fn digest(&self, file: &DistFile) -> Result<Sha256, IndexError> {
+        file.sha256.ok_or_else(|| IndexError::BadMetadata {
+            file: file.file_name.clone(),
+            reason: "the index states no sha256 for it".to_owned(),
+        })
+    }
     /// The releases of this package will probably be asked for.
     fn prefetch_releases(&self, _index: &IndexId, _package: &PackageName) {}
     /// The metadata of this file will probably be asked for.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     net::{ByteRange, Client, NetError},
-    types::Sha256Hasher,
+    types::{Sha256, Sha256Hasher},
 };
 
 /// How much of a wheel's end is asked for first. Of the wheels people install, this holds the
@@ -273,13 +273,27 @@ impl Remote {
         }
     }
 
+    /// The digest of a file of which the index states none; the file is kept under it.
+    pub(super) async fn digest(&self, file: &DistFile) -> Result<Sha256, IndexError> {
+        let (path, _guard) = self.whole(file).await?;
+        let cache = self.cache.clone();
+        let keep = tokio::task::spawn_blocking(move || {
+            let digest = Sha256::of_reader(std::fs::File::open(&path)?)?;
+            std::fs::copy(&path, cache.download(&digest))?;
+            Ok(digest)
+        });
+        let kept: std::io::Result<Sha256> = keep.await.map_err(|_| IndexError::Stopped)?;
+        kept.map_err(|error| IndexError::Disk {
+            file: file.file_name.clone(),
+            reason: error.to_string(),
+        })
+    }
+
     /// Whether the file left by an earlier run is what it is named; removed if not.
     async fn verified(&self, file: &DistFile, path: PathBuf) -> bool {
         let expected = file.sha256;
         let check = tokio::task::spawn_blocking(move || {
-            let found = std::fs::File::open(&path)
-                .and_then(crate::types::Sha256::of_reader)
-                .ok();
+            let found = std::fs::File::open(&path).and_then(Sha256::of_reader).ok();
             if found != expected {
                 let _ = std::fs::remove_file(&path);
             }

@@ -5,7 +5,7 @@
 
 mod pylock;
 
-use std::{io::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub struct Lock {
     pub packages: Vec<LockedPackage>,
     /// The source tree, for tools that are one.
     pub tree: Option<LockedTree>,
+    /// Programs that get a name in the scripts folder: name → path below site-packages.
+    pub programs: BTreeMap<String, String>,
+    /// The manifest's text: how the tool is started and what is tried after an install.
+    pub manifest: String,
 }
 
 /// The interpreter a lock was made for.
@@ -124,7 +128,8 @@ pub struct LockedTree {
 }
 
 impl Lock {
-    /// What the lock comes to, whatever the URLs: interpreter, files and tree by their digests.
+    /// What the lock comes to, whatever the URLs: interpreter, files and tree by their digests, and
+    /// the programs. How the tool is started is no part of it.
     ///
     /// Two locks with the same digest build the same prefix, so it names the prefix.
     pub fn digest(&self) -> Sha256 {
@@ -164,6 +169,9 @@ impl Lock {
         }
         if let Some(tree) = &self.tree {
             line("tree", &[&tree.tree_hash]);
+        }
+        for (name, path) in &self.programs {
+            line("program", &[name, path]);
         }
         hasher.finish()
     }

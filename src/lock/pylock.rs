@@ -114,6 +114,10 @@ struct Aienv {
     python: LockedPython,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tree: Option<LockedTree>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    programs: BTreeMap<String, String>,
+    #[serde(default)]
+    manifest: String,
 }
 
 impl Lock {
@@ -133,6 +137,8 @@ impl Lock {
                     target: self.target,
                     python: self.python.clone(),
                     tree: self.tree.clone(),
+                    programs: self.programs.clone(),
+                    manifest: self.manifest.clone(),
                 }),
             },
         };
@@ -162,6 +168,8 @@ impl Lock {
             python: aienv.python,
             packages,
             tree: aienv.tree,
+            programs: aienv.programs,
+            manifest: aienv.manifest,
         })
     }
 }
@@ -349,6 +357,8 @@ mod tests {
                 ),
             ],
             tree: None,
+            programs: [("ffmpeg".to_owned(), "x/ffmpeg-*".to_owned())].into(),
+            manifest: "schema = 1\nname = \"demo\"\n".to_owned(),
         }
     }
 

@@ -65,7 +65,7 @@ impl World {
         let python = machine_python()?;
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join(home));
-        let store = Store::open(&home).unwrap();
+        let store = Store::of(&home);
         let cache = InterpreterCache::of(&home);
         let locked = lock_system_python(&python, &cache).unwrap();
         let python = PythonRuntime::of_lock(&locked, &store, &cache).unwrap();
@@ -82,6 +82,8 @@ impl World {
             python: locked,
             packages: Vec::new(),
             tree: None,
+            programs: BTreeMap::new(),
+            manifest: String::new(),
         };
         Some(Self {
             folder,

@@ -50,6 +50,8 @@ pub struct Usable {
     pub yanked: bool,
     /// Why the mask is empty.
     pub why_not: Option<String>,
+    /// What may be done about it.
+    way_out: Option<String>,
 }
 
 /// Finds and keeps the candidates of every package asked for.
@@ -170,43 +172,57 @@ impl<'a> CandidateSource<'a> {
             usable.best.push(best.map(|(_, _, at)| at));
         }
         if usable.mask == 0 {
-            usable.why_not = Some(self.why_unusable(files, sdist_allowed));
+            let (why_not, way_out) = self.why_unusable(package, files, sdist_allowed);
+            usable.why_not = Some(why_not);
+            usable.way_out = way_out;
         }
         usable
     }
 
-    fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> String {
-        let wheels = files
-            .iter()
-            .filter(|f| matches!(f.kind, DistKind::Wheel(_)))
-            .count();
-        let pythons: Vec<_> = self
-            .problem
+    fn why_unusable(
+        &self,
+        package: &PackageName,
+        files: &[DistFile],
+        sdist_allowed: bool,
+    ) -> (String, Option<String>) {
+        let problem = self.problem;
+        let wheels = files.iter().filter(|file| file.wheel().is_some()).count();
+        let pythons: Vec<_> = problem
             .pythons
             .iter()
             .map(|p| p.version().to_string())
             .collect();
         let pythons = pythons.join(" or ");
         let fits_python = files.iter().any(|file| {
-            let pythons = &self.problem.pythons;
-            file.requires_python
-                .as_ref()
-                .is_none_or(|r| pythons.iter().any(|p| r.contains(p.version())))
+            let requires = file.requires_python.as_ref();
+            requires.is_none_or(|r| problem.pythons.iter().any(|p| r.contains(p.version())))
         });
         if files.is_empty() {
-            "has no files".to_owned()
+            ("has no files".to_owned(), None)
         } else if !fits_python {
-            let requires = files.iter().find_map(|f| f.requires_python.as_ref());
-            format!(
-                "requires Python {} (candidates: {pythons})",
-                requires.map_or_else(String::new, ToString::to_string)
+            let requires = files.iter().find_map(|file| file.requires_python.as_ref());
+            let requires = requires.map_or_else(String::new, ToString::to_string);
+            (
+                format!("requires Python {requires} (candidates: {pythons})"),
+                Some("`--python X.Y` chooses another Python".to_owned()),
             )
-        } else if wheels == 0 && !sdist_allowed {
-            "is published as source only, and building it is not allowed".to_owned()
+        } else if wheels < files.len() && !sdist_allowed {
+            let why = if wheels == 0 {
+                "is published as source only".to_owned()
+            } else {
+                format!(
+                    "has source, but no wheel for {} with Python {pythons}",
+                    problem.target
+                )
+            };
+            (
+                format!("{why}, and building it is not allowed"),
+                Some(format!("`--allow-build {package}` lets aienv build it")),
+            )
         } else {
-            format!(
-                "has no wheel for {} with Python {pythons}",
-                self.problem.target
+            (
+                format!("has no wheel for {} with Python {pythons}", problem.target),
+                Some("another version or another Python (`--python X.Y`) may have one".to_owned()),
             )
         }
     }
@@ -272,13 +288,14 @@ impl<'a> CandidateSource<'a> {
         Some((&files[best], usable))
     }
 
-    /// Why none of the versions in `set` can be used: the newest few with their reasons.
+    /// Why none of the versions in `set` can be used: the newest few, each with its reason and
+    /// what may be done about it.
     pub fn why_none(
         &self,
         package: &PackageName,
         of: &Candidates,
         set: &VersionSet,
-    ) -> Vec<String> {
+    ) -> Vec<(String, Option<String>)> {
         let mut lines = Vec::new();
         for at in (0..of.list.len())
             .filter(|at| set.contains(&of.list[*at].version))
@@ -287,11 +304,19 @@ impl<'a> CandidateSource<'a> {
             let usable = self.usable(package, of, at);
             let version = &of.list[at].version;
             if let Some(why) = &usable.why_not {
-                lines.push(format!("{package} {version} {why}"));
+                lines.push((format!("{package} {version} {why}"), usable.way_out.clone()));
             } else if usable.yanked {
-                lines.push(format!("{package} {version} was withdrawn by its authors"));
+                lines.push((
+                    format!("{package} {version} was withdrawn by its authors"),
+                    Some("only a requirement with `==` takes a withdrawn release".to_owned()),
+                ));
             } else if of.list[at].prerelease {
-                lines.push(format!("{package} {version} is a pre-release"));
+                lines.push((
+                    format!("{package} {version} is a pre-release"),
+                    Some(format!(
+                        "`prereleases = [\"{package}\"]` in the manifest accepts it"
+                    )),
+                ));
             }
         }
         lines

@@ -4,6 +4,8 @@ use std::{collections::HashSet, fmt, ops::Bound};
 
 use pubgrub::{DerivationTree, External};
 
+use crate::error::UserError as _;
+
 use super::{
     package::{Participant, conditional_version},
     provider::Provider,
@@ -36,10 +38,13 @@ impl Explanation {
     pub(super) fn from_derivation(tree: &Tree, provider: &Provider<'_>) -> Self {
         let mut facts = Vec::new();
         let mut seen = HashSet::new();
-        collect(tree, provider, &mut |fact| {
-            if seen.insert(fact.clone()) {
-                facts.push(fact);
+        let mut way_out = None;
+        collect(tree, provider, &mut |fact: Fact| {
+            if seen.insert(fact.text.clone()) {
+                facts.push(fact.text);
             }
+            // The first is nearest to the cause.
+            way_out = way_out.take().or(fact.way_out);
         });
         if facts.len() > MOST {
             let more = facts.len() - (MOST - 1);
@@ -53,7 +58,22 @@ impl Explanation {
     }
 }
 
-fn collect(tree: &Tree, provider: &Provider<'_>, say: &mut impl FnMut(String)) {
+/// One leaf of a derivation in words, with what may be done about it.
+struct Fact {
+    text: String,
+    way_out: Option<String>,
+}
+
+impl From<String> for Fact {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            way_out: None,
+        }
+    }
+}
+
+fn collect(tree: &Tree, provider: &Provider<'_>, say: &mut impl FnMut(Fact)) {
     match tree {
         DerivationTree::External(external) => leaf(external, provider, say),
         DerivationTree::Derived(derived) => {
@@ -66,13 +86,13 @@ fn collect(tree: &Tree, provider: &Provider<'_>, say: &mut impl FnMut(String)) {
 fn leaf(
     external: &External<Participant, VersionSet, String>,
     provider: &Provider<'_>,
-    say: &mut impl FnMut(String),
+    say: &mut impl FnMut(Fact),
 ) {
     match external {
         External::NotRoot(..) => {}
         External::NoVersions(participant, set) => no_versions(participant, set, provider, say),
         External::Custom(participant, set, why) => {
-            say(format!("{participant} {} {why}", describe(set)));
+            say(format!("{participant} {} {why}", describe(set)).into());
         }
         External::FromDependencyOf(from, versions, to, wanted) => {
             dependency(from, versions, to, wanted, say);
@@ -84,22 +104,27 @@ fn no_versions(
     participant: &Participant,
     set: &VersionSet,
     provider: &Provider<'_>,
-    say: &mut impl FnMut(String),
+    say: &mut impl FnMut(Fact),
 ) {
     let Some(name) = participant.name() else {
         if *participant == Participant::Python {
-            say(format!("no candidate Python is {}", describe(set)));
+            say(format!("no candidate Python is {}", describe(set)).into());
         }
         return;
     };
     match provider.source.of(name) {
-        Err(error) => say(error.to_string()),
+        Err(error) => say(Fact {
+            text: error.to_string(),
+            way_out: error.hint(),
+        }),
         Ok(candidates) => {
             let reasons = provider.source.why_none(name, &candidates, set);
             if reasons.is_empty() && *set != VersionSet::full() {
-                say(format!("no version of {name} is {}", describe(set)));
+                say(format!("no version of {name} is {}", describe(set)).into());
             }
-            reasons.into_iter().for_each(say);
+            for (text, way_out) in reasons {
+                say(Fact { text, way_out });
+            }
         }
     }
 }
@@ -109,7 +134,7 @@ fn dependency(
     versions: &VersionSet,
     to: &Participant,
     wanted: &VersionSet,
-    say: &mut impl FnMut(String),
+    say: &mut impl FnMut(Fact),
 ) {
     // An extra depends on its own package: true, and no news.
     if from.name().is_some() && from.name() == to.name() {
@@ -123,20 +148,18 @@ fn dependency(
         }
         other => format!("{other} {}", describe(versions)),
     };
-    match to {
+    let text = match to {
         Participant::Conditional(conditional) => {
-            say(format!(
+            format!(
                 "{subject} needs {} on some Python versions",
                 conditional.requirement
-            ));
+            )
         }
-        Participant::Python => say(format!(
-            "{subject} works with Python {} only",
-            describe(wanted)
-        )),
-        Participant::TorchCuda => say(format!("{subject} is built for CUDA {}", describe(wanted))),
-        package => say(format!("{subject} needs {package} {}", describe(wanted))),
-    }
+        Participant::Python => format!("{subject} works with Python {} only", describe(wanted)),
+        Participant::TorchCuda => format!("{subject} is built for CUDA {}", describe(wanted)),
+        package => format!("{subject} needs {package} {}", describe(wanted)),
+    };
+    say(text.into());
 }
 
 /// A set of versions in words: `2.9.0`, `>=2.4, <3`, `(any version)`.

@@ -28,7 +28,7 @@ pub use explain::Explanation;
 pub use plan::{Choice, Plan, Requested};
 pub use problem::{Problem, PythonCandidate};
 pub use range::{VersionSet, to_set};
-pub use request::{Request, TreeRequirements, parse as parse_requirement, plan};
+pub use request::{Request, TreeRequirements, fitting_pythons, parse as parse_requirement, plan};
 pub use resolve::{Resolution, ResolveError, resolve};
 
 use crate::{error::UserError, index::IndexError};

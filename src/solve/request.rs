@@ -34,6 +34,8 @@ const TESTED: [PythonVersion; 6] = [
 pub struct Request<'a> {
     /// The tool.
     pub manifest: &'a Manifest,
+    /// Its text, which the lock keeps.
+    pub manifest_text: &'a str,
     /// The machine.
     pub host: &'a Host,
     /// Every interpreter that may be used, in any order.
@@ -71,7 +73,7 @@ pub struct TreeRequirements {
 pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
     let manifest = request.manifest;
     let facts = TorchFacts::embedded();
-    let pythons = candidates(request)?;
+    let pythons = fitting_pythons(request)?;
     let choices = accelerators::choices(request.host, manifest, request.accelerator, facts);
     let mut notes = Vec::new();
     let mut unreachable: Option<String> = None;
@@ -114,7 +116,8 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
     }
 }
 
-fn candidates(request: &Request<'_>) -> Result<Vec<PythonCandidate>, SolveError> {
+/// The interpreters a request may get, most wanted first.
+pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, SolveError> {
     let needs = &request.manifest.python;
     let mut fitting: Vec<_> = request
         .pythons
@@ -386,6 +389,12 @@ fn finish(
         python: resolution.python.python,
         packages,
         tree: request.tree.as_ref().map(|tree| tree.tree.clone()),
+        programs: manifest
+            .programs
+            .iter()
+            .map(|(name, program)| (name.clone(), program.path.clone()))
+            .collect(),
+        manifest: request.manifest_text.to_owned(),
     };
     Ok(Plan {
         lock,

@@ -160,6 +160,7 @@ fn extract(
                 version: version.clone(),
                 file: DistFile {
                     size: file.size.or(metadata.file_size),
+                    sha256: Some(index.digest(file).map_err(ResolveError::Index)?),
                     ..file.clone()
                 },
                 newer,

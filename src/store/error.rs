@@ -117,7 +117,11 @@ impl UserError for StoreError {
                  to a larger disk, then run the command again"
                     .to_owned(),
             ),
-            Self::Io { .. } => None,
+            Self::Io { .. } => Some(
+                "everything is kept below AIENV_HOME; point it to a folder you may write to, on a \
+                 disk with room"
+                    .to_owned(),
+            ),
         }
     }
 }

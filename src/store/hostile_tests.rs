@@ -25,7 +25,7 @@ fn everything_below(folder: &Path) -> Vec<std::path::PathBuf> {
 /// Adds the bytes as a wheel and gives the fault; nothing may be left in the store.
 fn wheel_fault(name: &str, bytes: &[u8]) -> (Option<String>, ArchiveFault) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Home::at(folder.path().join("home"))).unwrap();
+    let store = Store::of(&Home::at(folder.path().join("home")));
     let path = folder.path().join("x.whl");
     fs::write(&path, bytes).unwrap();
     let archive = VerifiedFile::read(&path).unwrap();
@@ -46,7 +46,7 @@ fn wheel_fault(name: &str, bytes: &[u8]) -> (Option<String>, ArchiveFault) {
 
 fn tree_fault(entries: &[TarEntry<'_>]) -> (Option<String>, ArchiveFault) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Home::at(folder.path().join("home"))).unwrap();
+    let store = Store::of(&Home::at(folder.path().join("home")));
     let path = folder.path().join("x.tar.gz");
     fs::write(&path, tar_gz_of(entries, 6, 0)).unwrap();
     let error = store.add_tree(&path, "x", None, &*quiet()).unwrap_err();
@@ -253,7 +253,7 @@ fn damage() {
         );
     }
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Home::at(folder.path().join("home"))).unwrap();
+    let store = Store::of(&Home::at(folder.path().join("home")));
     let tar = tar_gz_of(&[TarEntry::File("t/f", &[3; 5000], 0o644)], 1, 0);
     for end in [0, 5, tar.len() / 2, tar.len() - 3] {
         let path = folder.path().join("x.tar.gz");
@@ -295,7 +295,7 @@ fn records_that_lie() {
         .record(&wheel().right_record())
         .bytes();
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Home::at(folder.path().join("home"))).unwrap();
+    let store = Store::of(&Home::at(folder.path().join("home")));
     let path = folder.path().join(NAME);
     fs::write(&path, signed).unwrap();
     let archive = VerifiedFile::read(&path).unwrap();
@@ -336,7 +336,7 @@ proptest::proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Home::at(folder.path())).unwrap();
+        let store = Store::of(&Home::at(folder.path()));
         let path = folder.path().join("x");
         fs::write(&path, &bytes).unwrap();
         let archive = VerifiedFile::read(&path).unwrap();
@@ -350,7 +350,7 @@ proptest::proptest! {
         let at = at % bytes.len();
         bytes[at] = with;
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Home::at(folder.path())).unwrap();
+        let store = Store::of(&Home::at(folder.path()));
         let path = folder.path().join("x");
         fs::write(&path, &bytes).unwrap();
         let archive = VerifiedFile::read(&path).unwrap();

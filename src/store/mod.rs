@@ -178,16 +178,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store of a home, creating its folders.
-    pub fn open(home: &Home) -> Result<Self, StoreError> {
-        let store = Self {
+    /// The store of a home. Folders come about when something is put there.
+    pub fn of(home: &Home) -> Self {
+        Self {
             root: home.store(),
             locks: home.locks(),
-        };
-        for folder in Kind::ALL.map(|kind| store.folder(kind)) {
-            fs::create_dir_all(&folder).map_err(StoreError::io("create", folder))?;
         }
-        Ok(store)
     }
 
     /// The store's own folder.

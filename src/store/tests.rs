@@ -14,7 +14,7 @@ fn quiet() -> Arc<dyn Task> {
 
 fn new_store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&Home::at(folder.path().join("home"))).unwrap();
+    let store = Store::of(&Home::at(folder.path().join("home")));
     (folder, store)
 }
 

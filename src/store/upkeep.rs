@@ -188,20 +188,26 @@ impl Store {
         let mut damages = Vec::new();
         for kind in Kind::ALL {
             for key in self.keys(kind) {
-                let Some(entry) = self.entry(kind, &key) else {
-                    damages.push(Damage {
-                        kind,
-                        key,
-                        file_name: String::new(),
-                        path: self.path(kind, &key),
-                        damage: DamageKind::Unreadable,
-                    });
-                    continue;
-                };
-                damages.extend(verify_entry(&entry, progress));
+                damages.extend(self.damage(kind, &key, progress));
             }
         }
         damages
+    }
+
+    /// Like [`verify`](Self::verify), for one entry; an entry that is not there has no damage.
+    pub fn damage(&self, kind: Kind, key: &Sha256, progress: &dyn Task) -> Vec<Damage> {
+        let path = self.path(kind, key);
+        match self.entry(kind, key) {
+            Some(entry) => verify_entry(&entry, progress),
+            None if path.exists() => vec![Damage {
+                kind,
+                key: *key,
+                file_name: String::new(),
+                path,
+                damage: DamageKind::Unreadable,
+            }],
+            None => Vec::new(),
+        }
     }
 }
 

@@ -121,6 +121,12 @@ pub enum ToolError {
         /// The tool.
         tool: String,
     },
+    /// Files of the store are not what they were.
+    #[error("{count} stored file{} not what was stored", if *.count == 1 { " is" } else { "s are" })]
+    Damaged {
+        /// How many.
+        count: usize,
+    },
     /// A file operation failed.
     #[error("cannot {action} `{path}`")]
     Io {
@@ -158,6 +164,7 @@ impl UserError for ToolError {
             Self::TreeAddress { .. } => "tool.tree-address",
             Self::CheckFailed { .. } => "tool.check-failed",
             Self::TorchProtected { .. } => "tool.torch-protected",
+            Self::Damaged { .. } => "tool.damaged",
             Self::Io { .. } => "tool.io",
             Self::Runtime(error) => error.code(),
             Self::Threads(_) => "tool.threads",
@@ -195,6 +202,9 @@ impl UserError for ToolError {
             Self::TorchProtected { tool, .. } => Some(format!(
                 "`aienv upgrade {tool}` renews torch together with all that depends on it"
             )),
+            Self::Damaged { .. } => Some(
+                "`aienv repair TOOL` fetches what a tool needs anew; `aienv cache gc` removes what none does".to_owned(),
+            ),
             Self::Io { .. } => None,
         }
     }

@@ -40,8 +40,6 @@ pub struct InstallOptions {
     pub no_check: bool,
     /// Byte-compile the packages, for a faster first start.
     pub compile: bool,
-    /// Let builds of source distributions use the network.
-    pub build_network: bool,
 }
 
 /// What became of a tool.
@@ -157,7 +155,7 @@ impl Manager {
         let wanted = &planned.wanted;
         let manifest = &wanted.loaded.manifest;
         let _lock = self.lock_tool(&manifest.name)?;
-        let prefix = self.make_prefix(lock, manifest, options)?;
+        let prefix = self.make_prefix(lock, options)?;
         self.make_data(manifest)?;
         if !options.no_check {
             self.check(manifest, lock, &prefix)?;
@@ -196,7 +194,6 @@ impl Manager {
     pub(super) fn make_prefix(
         &self,
         lock: &Lock,
-        manifest: &Manifest,
         options: &InstallOptions,
     ) -> Result<Prefix, ToolError> {
         let name = lock.prefix_name();
@@ -211,17 +208,12 @@ impl Manager {
         let built = self.built_wheels(lock, &runtime, options)?;
         self.progress
             .step(&format!("Linking {} packages", lock.packages.len()));
-        let programs = manifest
-            .programs
-            .iter()
-            .map(|(name, program)| (name.clone(), program.path.clone()))
-            .collect();
         let request = PrefixRequest {
             name: &name,
             lock,
             python: &runtime,
             built: &built,
-            programs: &programs,
+            programs: &lock.programs,
             compile: options.compile,
         };
         Ok(Prefix::ensure(
@@ -248,7 +240,7 @@ impl Manager {
             runtime,
             target: lock.target,
             progress: &*self.progress,
-            network: options.build_network,
+            network: options.plan.build_network,
         };
         lock.packages
             .iter()
@@ -398,8 +390,8 @@ impl Manager {
         Ok(Loaded::from_file(&self.manifest_path(&state.name))?)
     }
 
-    /// What a lock file says, as a plan. The manifest is that of the tool the lock names, unless
-    /// another is given: it says how the tool is started.
+    /// What a lock file says, as a plan. How the tool is started is in the manifest the lock keeps,
+    /// unless another is given.
     pub fn planned_from_lock(
         &self,
         path: &Path,
@@ -422,7 +414,11 @@ impl Manager {
                 here: here.to_string(),
             });
         }
-        let wanted = self.wanted(manifest.unwrap_or(&lock.tool))?;
+        let wanted = match manifest {
+            Some(reference) => self.wanted(reference)?,
+            None if lock.manifest.is_empty() => self.wanted(&lock.tool)?,
+            None => Wanted::new(Loaded::from_kept(lock.manifest.clone(), path)?),
+        };
         let plan = Plan {
             lock,
             choices: Vec::new(),

@@ -10,10 +10,13 @@ use super::{
 use crate::{
     compat::torch::TorchFacts,
     launch,
-    lock::{Lock, LockedPython},
+    lock::{ArtifactKind, Lock, LockedPython},
     platform::remove_tree,
     prefix::{InterpreterCache, Prefix, check_runtime},
+    progress::{Progress as _, Silent},
     solve::{Plan, parse_requirement},
+    store::Kind,
+    types::Sha256,
 };
 
 /// What a removal left behind.
@@ -126,14 +129,7 @@ impl Manager {
             wishes: state.wishes.clone(),
             pins: BTreeMap::new(),
         };
-        let damaged = match Prefix::open(&self.home, &lock.prefix_name()) {
-            None => true,
-            Some(prefix) => !prefix.damage()?.is_empty(),
-        };
-        if damaged {
-            let _lock = self.lock_tool(name)?;
-            self.discard_prefix(&lock.prefix_name())?;
-        }
+        let damaged = self.discard_damage(name, &lock)?;
         let plan = Plan {
             lock,
             choices: Vec::new(),
@@ -148,6 +144,26 @@ impl Manager {
         Ok(installed)
     }
 
+    /// Removes the prefix of a lock if it is damaged, and what is damaged of it in the store (the
+    /// two share their files), so that both are made anew. Whether anything was.
+    fn discard_damage(&self, name: &str, lock: &Lock) -> Result<bool, ToolError> {
+        let _lock = self.lock_tool(name)?;
+        match Prefix::open(&self.home, &lock.prefix_name()) {
+            Some(prefix) if prefix.damage()?.is_empty() => return Ok(false),
+            _ => {}
+        }
+        self.progress
+            .step(&format!("Looking for what is damaged in {name}"));
+        let quiet = Silent.task("", None);
+        for (kind, key) in entries_of(lock) {
+            if !self.store().damage(kind, &key, &*quiet).is_empty() {
+                self.store().remove(kind, &key)?;
+            }
+        }
+        self.discard_prefix(&lock.prefix_name())?;
+        Ok(true)
+    }
+
     /// Points shims at the current generation, building its prefix if it is gone, and saves.
     fn restore(&self, state: &mut ToolState) -> Result<Installed, ToolError> {
         let lock = self.current_lock(state)?;
@@ -155,7 +171,7 @@ impl Manager {
         let manifest = &loaded.manifest;
         let _hold = self.store().hold()?;
         self.fetch_locks([&lock])?;
-        let prefix = self.make_prefix(&lock, manifest, &InstallOptions::default())?;
+        let prefix = self.make_prefix(&lock, &InstallOptions::default())?;
         state.save(&self.home)?;
         let notes = self.write_shims(manifest, &lock, &prefix, state.current)?;
         Ok(Installed {
@@ -238,4 +254,24 @@ fn is_empty(folder: &std::path::Path) -> bool {
         .into_iter()
         .flatten()
         .any(|entry| !entry.file_type().is_dir())
+}
+
+/// The store entries that a lock needs.
+pub(super) fn entries_of(lock: &Lock) -> Vec<(Kind, Sha256)> {
+    let mut entries = Vec::new();
+    if let LockedPython::Managed { sha256, .. } = &lock.python {
+        entries.push((Kind::Python, *sha256));
+    }
+    entries.extend(lock.tree.as_ref().map(|tree| (Kind::Tree, tree.tree_hash)));
+    for package in &lock.packages {
+        let digest = package.artifact.sha256;
+        entries.push(match package.artifact.kind {
+            ArtifactKind::Wheel => (Kind::Wheel, digest),
+            ArtifactKind::Sdist => (
+                Kind::Built,
+                crate::build::key(&digest, lock.python.version(), &lock.target),
+            ),
+        });
+    }
+    entries
 }

@@ -39,7 +39,7 @@ impl Manager {
         settings: &Settings,
         progress: Arc<dyn Progress>,
     ) -> Result<Self, ToolError> {
-        let store = Store::open(home)?;
+        let store = Store::of(home);
         let client = Client::new(settings);
         let source = Arc::new(client.clone());
         let fetcher = Fetcher::new(

@@ -5,6 +5,7 @@
 //! something on disk does so under the tool's lock and ends in one rename, so an interruption
 //! leaves the old state or the new one.
 
+mod building;
 mod error;
 mod install;
 mod life;

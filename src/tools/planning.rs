@@ -1,9 +1,13 @@
 //! From tools that are wanted to plans.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use super::{
     Manager, ToolError,
+    building::BuildingIndex,
     requirements::{self, Stated},
     state::Wishes,
 };
@@ -16,7 +20,10 @@ use crate::{
     host::Host,
     lock::{LockedPython, LockedTree},
     prefix::{InterpreterCache, lock_system_python},
-    solve::{AcceleratorRequest, Plan, Request, TreeRequirements, parse_requirement, plan},
+    solve::{
+        AcceleratorRequest, Plan, Request, TreeRequirements, fitting_pythons, parse_requirement,
+        plan,
+    },
     store::Kind,
     types::{PackageName, PythonVersion, Requirement, Sha256, Version},
 };
@@ -38,6 +45,8 @@ pub struct PlanOptions {
     pub build: BTreeSet<PackageName>,
     /// Build nothing.
     pub only_wheels: bool,
+    /// Let builds of source distributions use the network.
+    pub build_network: bool,
     /// Ignore what the store holds.
     pub fresh: bool,
 }
@@ -160,6 +169,7 @@ impl Manager {
         let allowed = wishes.build.iter().filter_map(|name| name.parse().ok());
         let request = Request {
             manifest,
+            manifest_text: &wanted.loaded.text,
             host,
             pythons: candidates,
             tree,
@@ -172,7 +182,21 @@ impl Manager {
             pins: wanted.pins.clone(),
             preferences,
         };
-        let mut plan = plan(&request, self.index())?;
+        let fitting = fitting_pythons(&request)?;
+        let index = BuildingIndex {
+            manager: self,
+            index: self.index(),
+            // Builds run here, whatever machine the plan is for.
+            python: if options.host.is_none() {
+                fitting.first()
+            } else {
+                None
+            },
+            target: host.target(),
+            network: options.build_network,
+            building: Mutex::default(),
+        };
+        let mut plan = plan(&request, &index)?;
         plan.notes.splice(0..0, notes);
         Ok(plan)
     }

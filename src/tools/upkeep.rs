@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Manager, ToolError, state::ToolState};
+use super::{Manager, ToolError, life::entries_of, state::ToolState};
 use crate::{
-    lock::{ArtifactKind, Lock, LockedPython},
     platform::remove_tree,
     prefix::Prefix,
-    store::{Damage, Kind, Live},
+    store::{Damage, Live},
 };
 
 /// Bytes on disk, by what they are for.
@@ -89,29 +88,13 @@ impl Manager {
         // An unreadable record must not let its artifacts be thrown away.
         for tool in ToolState::load_all(&self.home)? {
             for generation in &tool.generations {
-                self.mark(&tool.lock(&self.home, generation.number)?, &mut live);
-            }
-        }
-        Ok(live)
-    }
-
-    fn mark(&self, lock: &Lock, live: &mut Live) {
-        if let LockedPython::Managed { sha256, .. } = &lock.python {
-            live.insert(Kind::Python, *sha256);
-        }
-        if let Some(tree) = &lock.tree {
-            live.insert(Kind::Tree, tree.tree_hash);
-        }
-        for package in &lock.packages {
-            match package.artifact.kind {
-                ArtifactKind::Wheel => live.insert(Kind::Wheel, package.artifact.sha256),
-                ArtifactKind::Sdist => {
-                    let source = &package.artifact.sha256;
-                    let key = crate::build::key(source, lock.python.version(), &lock.target);
-                    live.insert(Kind::Built, key);
+                let lock = tool.lock(&self.home, generation.number)?;
+                for (kind, key) in entries_of(&lock) {
+                    live.insert(kind, key);
                 }
             }
         }
+        Ok(live)
     }
 }
 
