@@ -320,6 +320,6 @@ fn network(package: &PackageName, index: &SourceUrl, source: NetError) -> IndexE
             package: package.clone(),
             index: format!("`{index}`"),
         },
-        source,
+        source: Box::new(source),
     }
 }
