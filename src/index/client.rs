@@ -333,6 +333,6 @@ fn network(package: &PackageName, index: &SourceUrl, source: NetError) -> IndexE
             package: package.clone(),
             index: format!("`{index}`"),
         },
-        source,
+        source: Box::new(source),
     }
 }

@@ -53,7 +53,7 @@ pub enum IndexError {
         /// What was asked for.
         subject: Subject,
         /// Why.
-        source: NetError,
+        source: Box<NetError>,
     },
     /// Something answered, but not an index.
     #[error(
@@ -138,7 +138,7 @@ impl IndexError {
         match self {
             Self::Network { source, .. } => match source.status() {
                 Some(status) => matches!(status, 403 | 407 | 429 | 500..),
-                None => !matches!(source, NetError::BadUrl(_) | NetError::TooLarge { .. }),
+                None => !matches!(**source, NetError::BadUrl(_) | NetError::TooLarge { .. }),
             },
             // A captive portal or a proxy's error page stands in for the index.
             Self::NotAnIndex { .. } => true,

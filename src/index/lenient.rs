@@ -49,11 +49,11 @@ fn strict_requirement(text: &str) -> Result<Requirement, String> {
     check_name(&start[..end])?;
     if let Some(extras) = start[end..].trim_start().strip_prefix('[') {
         let extras = extras.split(']').next().unwrap_or_default();
-        let named = extras
+        let mut named = extras
             .split(',')
             .map(str::trim)
             .filter(|extra| !extra.is_empty());
-        named.map(check_name).collect::<Result<(), _>>()?;
+        named.try_for_each(check_name)?;
     }
     Requirement::from_str(text).map_err(|error| one_line(&error))
 }

@@ -47,7 +47,8 @@ pub enum IndexId {
 /// Every release of one package on one index.
 #[derive(Clone, Debug, Default)]
 pub struct Releases {
-    /// Files by version. Files that cannot be read as a distribution are left out.
+    /// Files by version. Files that cannot be read as a distribution are left out, and wheels for
+    /// machines that aienv does not know where there are others.
     pub versions: BTreeMap<Version, Vec<DistFile>>,
 }
 

@@ -27,9 +27,8 @@ use crate::{
     types::{Sha256, Sha256Hasher},
 };
 
-/// How much of a wheel's end is asked for first. Of the wheels people install, this holds the
-/// directory of nine in ten and the metadata of most; more would cost more than the second request
-/// it saves.
+/// How much of a wheel's end is asked for first. Of 115 wheels of popular tools two thirds need no
+/// further request with this, and nearly all others one; more would cost more than it saves.
 const SUFFIX: u64 = 32 << 10;
 
 /// The largest metadata file.
@@ -380,6 +379,6 @@ fn network(file: &DistFile, source: NetError) -> IndexError {
         subject: Subject::File {
             file: file.file_name.clone(),
         },
-        source,
+        source: Box::new(source),
     }
 }

@@ -87,6 +87,38 @@ impl WheelTags {
         self.build.as_deref()
     }
 
+    /// Whether any machine and interpreter that aienv serves could install it: CPython 3.8 or
+    /// newer, 64-bit x86 or Arm, Linux, macOS or Windows.
+    pub fn is_for_known_machines(&self) -> bool {
+        let stable = self.abis().any(|abi| abi.starts_with("abi3"));
+        let python = self.pythons().any(|tag| {
+            tag.split_at_checked(2)
+                .is_some_and(|(implementation, version)| {
+                    match (implementation, parse_version(version)) {
+                        ("py", Some((3, _))) => true,
+                        ("cp", Some((3, Some(minor)))) => stable || minor >= 8,
+                        ("cp", Some((3, None))) => true,
+                        _ => false,
+                    }
+                })
+        });
+        const MACHINES: [&str; 9] = [
+            "any",
+            "x86_64",
+            "aarch64",
+            "amd64",
+            "arm64",
+            "universal2",
+            "universal",
+            "intel",
+            "fat64",
+        ];
+        let machine = self
+            .platforms()
+            .any(|tag| MACHINES.iter().any(|machine| tag.ends_with(machine)));
+        python && machine
+    }
+
     /// The tags as in the file name.
     pub(super) fn text(&self) -> &Arc<str> {
         &self.text
@@ -532,6 +564,25 @@ mod tests {
             false,
         );
         refused(&unknown, &["cp312-cp312-manylinux1_x86_64"]);
+    }
+
+    #[test]
+    fn known_machines() {
+        for (text, known) in [
+            ("cp312-cp312-manylinux_2_28_x86_64", true),
+            ("cp38-cp38-macosx_10_9_universal2", true),
+            ("cp36-abi3-win_arm64", true),
+            ("py2.py3-none-any", true),
+            ("py3-none-win32.win_amd64", true),
+            ("cp37-cp37m-win_amd64", false),
+            ("cp312-cp312-win32", false),
+            ("cp312-cp312-musllinux_1_2_i686", false),
+            ("cp312-cp312-manylinux_2_28_ppc64le", false),
+            ("pp310-pypy310_pp73-win_amd64", false),
+            ("py2-none-any", false),
+        ] {
+            assert_eq!(wheel(text).is_for_known_machines(), known, "{text}");
+        }
     }
 
     #[test]

@@ -294,9 +294,9 @@ fn metadata_of(
     wanted.has_metadata = beside;
     let result = world.client(&server).metadata(&wanted);
     let seen = server.seen();
-    if result.is_ok() {
+    if let Ok(metadata) = &result {
         let again = world.client(&server).metadata(&wanted).unwrap();
-        assert_eq!(*again, **result.as_ref().unwrap());
+        assert_eq!(again, *metadata);
         assert!(server.seen().is_empty(), "it is kept for ever");
     }
     (result, seen, world)

@@ -54,10 +54,10 @@ impl Logins {
             .filter(|(known, _, _)| *known == origin)
             .max_by_key(|(_, path, _)| common_prefix(path, url.path()))
             .map(|(_, _, login)| login.clone())
-            .or_else(|| self.from_netrc(url))
+            .or_else(|| self.of_netrc(url))
     }
 
-    fn from_netrc(&self, url: &Url) -> Option<Login> {
+    fn of_netrc(&self, url: &Url) -> Option<Login> {
         let netrc = self.netrc.get_or_init(|| {
             let file = self.netrc_file.as_ref()?;
             Netrc::from_file(file)

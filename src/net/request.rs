@@ -235,6 +235,7 @@ impl Request {
         downgraded: bool,
     ) -> Result<reqwest::Response, NetError> {
         let http = self.client.http(self.compressed)?;
+        tracing::trace!("GET `{}` {:?}", shown(url), self.headers.get(RANGE));
         let mut headers = self.headers.clone();
         if !self.compressed {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -134,7 +134,21 @@ fn collect(listed: Vec<Listed>, base: &Url, package: &PackageName) -> Releases {
                 has_metadata: entry.has_metadata,
             });
     }
+    for files in releases.versions.values_mut() {
+        leave_out_foreign(files);
+    }
     releases
+}
+
+/// Leaves out wheels no machine of ours could install: half of what popular packages publish is
+/// for other processors, other interpreters and Pythons of long ago. A version that has no other
+/// wheel keeps them, so that it can be said what it is for.
+fn leave_out_foreign(files: &mut Vec<DistFile>) {
+    let known = |file: &DistFile| file.wheel().is_some_and(WheelTags::is_for_known_machines);
+    if files.iter().any(known) {
+        files.retain(|file| file.wheel().is_none() || known(file));
+        files.shrink_to_fit();
+    }
 }
 
 /// The same tags with their text shared with earlier wheels.

@@ -57,6 +57,26 @@ fn logins_do_not_come_out_of_a_page() {
 }
 
 #[test]
+fn wheels_for_foreign_machines_go_where_there_are_others() {
+    let links = |names: &[&str]| {
+        let links: Vec<_> = names
+            .iter()
+            .map(|name| format!("<a href='{name}'>x</a>"))
+            .collect();
+        page(&links.concat(), "text/html").unwrap()
+    };
+    let releases = links(&[
+        "demo-1-cp312-cp312-win32.whl",
+        "demo-1-cp312-cp312-win_amd64.whl",
+        "demo-1.tar.gz",
+        "demo-2-cp27-cp27m-win32.whl",
+        "demo-2.tar.gz",
+    ]);
+    let counts: Vec<_> = releases.versions.values().map(Vec::len).collect();
+    assert_eq!(counts, [2, 2]);
+}
+
+#[test]
 fn json_fields() {
     let digest = "0b".repeat(32);
     let body = format!(
