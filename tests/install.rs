@@ -221,12 +221,7 @@ fn constraints_overrides_prereleases_and_yanks_are_followed() {
 
 #[test]
 fn every_dialect_of_an_index_will_do() {
-    for dialect in [
-        Dialect::LISTING,
-        Dialect::MIRROR,
-        Dialect::HTML,
-        Dialect::FULL,
-    ] {
+    for dialect in [Dialect::MIRROR, Dialect::HTML, Dialect::FULL] {
         let world = World::new();
         world.index().speak(dialect);
         world
