@@ -219,6 +219,17 @@ fn a_page_that_is_no_index_is_recognised() {
 }
 
 #[test]
+fn a_file_that_no_digest_vouches_for_is_not_used() {
+    let world = World::new();
+    world.index().speak(Dialect::LISTING);
+    world.index().add(Wheel::command("tiny", "1.0"));
+    refused(&world, "tiny")
+        .hints()
+        .names("tiny-1.0-py3-none-any.whl")
+        .names("sha256");
+}
+
+#[test]
 fn a_login_page_in_place_of_a_wheel_is_not_installed() {
     let world = World::new();
     world

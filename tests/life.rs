@@ -153,7 +153,9 @@ fn cache_commands_tell_and_tidy() {
     permissions.set_readonly(false);
     std::fs::set_permissions(&module, permissions).unwrap();
     std::fs::write(&module, "# changed\n").unwrap();
-    world.aienv(&["cache", "verify"]).fails(1).names("tiny");
+    let verify = world.aienv(&["cache", "verify"]);
+    assert_eq!(verify.code, Some(1), "{}", verify.stderr());
+    verify.prints("tiny/__init__.py");
     world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 }
@@ -171,6 +173,15 @@ fn what_nobody_uses_is_collected() {
         .into_iter()
         .filter(|f| f.ends_with("big.bin"));
     assert_eq!(left.count(), 0);
+}
+
+/// Refused with what to do. A shim uses the shell's code for a program that cannot be started.
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn stale(run: support::Run) {
+    let code = run.code.filter(|code| [1, 126, 127].contains(code));
+    let run = run.fails(code.unwrap_or(1));
+    run.names("python").names("aienv repair");
 }
 
 /// The interpreter a tool stands on changes, then goes away, as an update of the system does it.
@@ -192,20 +203,12 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
         .unwrap();
     file.write_all(b"updated").unwrap();
     drop(file);
-    world
-        .shim("tiny", &[])
-        .fails(126)
-        .names("python")
-        .names("aienv repair");
+    stale(world.shim("tiny", &[]));
     world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
 
     std::fs::remove_file(&python).unwrap();
-    world
-        .shim("tiny", &[])
-        .fails(126)
-        .names("python")
-        .names("aienv repair");
+    stale(world.shim("tiny", &[]));
     world.env("PATH", usual);
     world.aienv(&["repair", "tiny"]).ok();
     world.shim("tiny", &[]).ok().prints("tiny 1.0");
