@@ -5,6 +5,7 @@
 //! `Host` (JSON) stands in for the machine wherever a plan is made.
 
 mod cpu;
+#[cfg(any(test, not(target_os = "macos")))]
 mod deadline;
 mod detect;
 mod driver_version;
@@ -14,6 +15,7 @@ mod memory;
 mod os;
 mod pythons;
 mod root;
+#[cfg(any(test, not(any(target_os = "macos", windows))))]
 mod surroundings;
 
 use std::{ffi::OsString, fmt, path::PathBuf};

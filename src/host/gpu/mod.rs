@@ -40,19 +40,9 @@ pub(super) fn detect(root: &Root) -> Found {
     let devices = pci::scan(root);
     let mut found = Found::default();
     let kernel = nvidia::Kernel::read(root);
-    let answer = if nvidia::is_likely(root, &devices) {
-        let (answer, unread) = nvml::ask();
-        // Without NVIDIA's kernel module nobody expects its library.
-        found.unread.extend(
-            unread
-                .into_iter()
-                .filter(|problem| kernel.version.is_some() || !problem.library_missing)
-                .map(|problem| problem.unread),
-        );
-        answer
-    } else {
-        None
-    };
+    let answer = nvidia::is_likely(root, &devices)
+        .then(|| ask_libraries(&kernel, &mut found.unread))
+        .flatten();
     let nvidia = nvidia::combine(root, &devices, kernel, answer, &mut found.unread);
     let amd = amd::detect(root, &devices, &mut found.unread);
     found.gpus.extend(nvidia.gpus);
@@ -82,19 +72,19 @@ pub(super) fn detect(root: &Root) -> Found {
     let mut found = Found::default();
     let (adapters, driver_version) = windows::read_registry(&mut found.unread);
     let is_nvidia = |gpu: &Gpu| gpu.vendor == GpuVendor::Nvidia;
-    let answer = if adapters.iter().any(is_nvidia) {
-        let (answer, unread) = nvml::ask();
-        found.unread.extend(unread.into_iter().map(|u| u.unread));
-        answer
-    } else {
-        None
-    };
-    // The registry remembers cards that were taken out; the library knows those that are there.
-    let answered = answer.is_some();
     let kernel = nvidia::Kernel {
         version: driver_version,
         ..nvidia::Kernel::default()
     };
+    let answer = adapters
+        .iter()
+        .any(is_nvidia)
+        .then(|| ask_libraries(&kernel, &mut found.unread))
+        .flatten();
+    // The registry remembers cards that were taken out; the library knows those that are there.
+    let answered = answer
+        .as_ref()
+        .is_some_and(|answer| !answer.gpus.is_empty());
     let nvidia = nvidia::combine(root, &[], kernel, answer, &mut found.unread);
     found.gpus.extend(nvidia.gpus);
     found.gpus.extend(
@@ -104,4 +94,18 @@ pub(super) fn detect(root: &Root) -> Found {
     );
     found.nvidia = nvidia.driver;
     found
+}
+
+/// What NVIDIA's libraries say. That they are missing is only worth telling where NVIDIA's kernel
+/// module is: without it nobody expects them.
+#[cfg(not(target_os = "macos"))]
+fn ask_libraries(kernel: &nvidia::Kernel, unread: &mut Vec<Unread>) -> Option<nvidia::Answer> {
+    let (answer, problems) = nvml::ask();
+    unread.extend(
+        problems
+            .into_iter()
+            .filter(|problem| kernel.version.is_some() || !problem.library_missing)
+            .map(|problem| problem.unread),
+    );
+    answer
 }

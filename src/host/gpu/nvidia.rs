@@ -47,7 +47,7 @@ pub(super) struct Kernel {
     /// The open flavour.
     pub(super) open: Option<bool>,
     /// Model names by PCI address.
-    models: BTreeMap<String, String>,
+    pub(super) models: BTreeMap<String, String>,
 }
 
 /// GPUs and driver.
