@@ -219,14 +219,18 @@ fn a_page_that_is_no_index_is_recognised() {
 }
 
 #[test]
-fn a_file_that_no_digest_vouches_for_is_not_used() {
+fn a_file_that_the_index_states_no_digest_for_must_stay_what_it_was() {
     let world = World::new();
     world.index().speak(Dialect::LISTING);
     world.index().add(Wheel::command("tiny", "1.0"));
-    refused(&world, "tiny")
-        .hints()
-        .names("tiny-1.0-py3-none-any.whl")
-        .names("sha256");
+    let manifest = world.tool("tiny");
+    world.aienv(&["lock", &manifest, "-o", "pylock.toml"]).ok();
+    let other = Wheel::command("tiny", "1.0").module("tiny/other.py", "x = 1");
+    world.index().add(other);
+    std::fs::remove_dir_all(world.home().cache()).unwrap();
+    let run = world.aienv(&["install", "--lock", "pylock.toml"]);
+    run.fails(1).names("tiny-1.0-py3-none-any.whl");
+    world.assert_not_installed("tiny");
 }
 
 #[test]

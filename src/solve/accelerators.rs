@@ -59,8 +59,10 @@ pub struct AcceleratorOption {
 pub struct AcceleratorChoices {
     /// Best first.
     pub options: Vec<AcceleratorOption>,
-    /// Sentences: what is out, and why.
+    /// Sentences: what is out although its hardware is there, and why.
     pub rejected: Vec<String>,
+    /// Sentences: hardware the tool could use and the host does not have.
+    pub absent: Vec<&'static str>,
 }
 
 /// The kind an accelerator build belongs to.
@@ -141,6 +143,9 @@ fn cpu(host: &Host, choices: &mut AcceleratorChoices) {
 
 fn mps(host: &Host, choices: &mut AcceleratorChoices) {
     if host.os.family != Os::Macos || host.cpu.arch != Arch::Aarch64 {
+        choices
+            .absent
+            .push("MPS: this is not a Mac with Apple silicon");
         return;
     }
     choices.options.push(AcceleratorOption {
@@ -154,6 +159,7 @@ fn mps(host: &Host, choices: &mut AcceleratorChoices) {
 
 fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
     let Some(gpu) = gpus(host, GpuVendor::Intel).find(|gpu| !gpu.integrated) else {
+        choices.absent.push("XPU: no Intel graphics card was found");
         return;
     };
     choices.options.push(AcceleratorOption {
@@ -167,6 +173,7 @@ fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
 
 fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
     let Some(gpu) = gpus(host, GpuVendor::Amd).min_by_key(|gpu| gpu.integrated) else {
+        choices.absent.push("ROCm: no AMD GPU was found");
         return;
     };
     let Some(gfx) = &gpu.gfx else {
@@ -217,7 +224,10 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
 fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
     let best =
         gpus(host, GpuVendor::Nvidia).max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
-    let Some(gpu) = best else { return };
+    let Some(gpu) = best else {
+        choices.absent.push("CUDA: no NVIDIA GPU was found");
+        return;
+    };
     let Some(driver) = host
         .nvidia
         .as_ref()

@@ -54,12 +54,15 @@ pub struct Usable {
     way_out: Option<String>,
 }
 
+/// The answer for one package: the first to ask makes it, others wait.
+type Slot = Arc<OnceLock<Result<Arc<Candidates>, IndexError>>>;
+
 /// Finds and keeps the candidates of every package asked for.
 pub struct CandidateSource<'a> {
     problem: &'a Problem,
     index: &'a dyn PackageIndex,
     tags: Vec<CompatibleTags>,
-    known: Mutex<HashMap<PackageName, Arc<OnceLock<Result<Arc<Candidates>, IndexError>>>>>,
+    known: Mutex<HashMap<PackageName, Slot>>,
 }
 
 impl<'a> CandidateSource<'a> {

@@ -51,9 +51,14 @@ impl Explanation {
             facts.truncate(MOST - 1);
             facts.push(format!("… and {more} more"));
         }
+        let way_out = way_out.unwrap_or_else(|| {
+            "relax one of these requirements in the manifest (`packages.overrides`), or try another \
+             `--python` or `--accel`"
+                .to_owned()
+        });
         Self {
             facts,
-            way_out: None,
+            way_out: Some(way_out),
         }
     }
 }

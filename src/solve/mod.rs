@@ -118,7 +118,7 @@ impl UserError for SolveError {
                 "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
             ),
             Self::NoAccelerator { .. } => Some(
-                "`aienv host` shows what was found; `--accel cpu` plans without a GPU where the tool can".to_owned(),
+                "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
             ),
             Self::NoSolution { explanation, .. } => explanation.way_out.clone(),
             Self::NoDigest { .. } => {

@@ -111,7 +111,12 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
         }),
         None => Err(SolveError::NoAccelerator {
             tool: manifest.name.clone(),
-            rejected: choices.rejected.into_iter().chain(unreachable).collect(),
+            rejected: choices
+                .rejected
+                .into_iter()
+                .chain(choices.absent.into_iter().map(str::to_owned))
+                .chain(unreachable)
+                .collect(),
         }),
     }
 }

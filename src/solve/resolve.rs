@@ -67,12 +67,18 @@ pub fn resolve(
     let ahead = Expander::new(problem);
     let crawl = Crawl::new(index, &source, &ahead);
     let outcome = crawl.during(&problem.requirements, || {
-        let selected = pubgrub::resolve(&provider, Participant::Root, root_version())?;
-        Ok(selected.into_iter().collect::<BTreeMap<_, _>>())
+        pubgrub::resolve(&provider, Participant::Root, root_version()).map_err(Box::new)
     });
     match outcome {
-        Ok(selected) => extract(problem, index, &source, &expander, &selected, asker),
-        Err(error) => Err(failure(error, &provider)),
+        Ok(selected) => extract(
+            problem,
+            index,
+            &source,
+            &expander,
+            &selected.into_iter().collect(),
+            asker,
+        ),
+        Err(error) => Err(failure(*error, &provider)),
     }
 }
 
@@ -138,7 +144,7 @@ fn extract(
         }
         let needs = record(
             &mut requested,
-            &name.to_string(),
+            name.as_ref(),
             &metadata.requires_dist,
             expander,
             &extras,

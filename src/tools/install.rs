@@ -206,8 +206,6 @@ impl Manager {
             &InterpreterCache::of(&self.home),
         )?;
         let built = self.built_wheels(lock, &runtime, options)?;
-        self.progress
-            .step(&format!("Linking {} packages", lock.packages.len()));
         let request = PrefixRequest {
             name: &name,
             lock,

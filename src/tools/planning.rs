@@ -304,12 +304,12 @@ impl Manager {
             .iter()
             .map(|template| {
                 let filled = template.fill(&source.repository, &source.commit);
-                Ok(filled.map(|url| url.url().to_string()).map_err(|error| {
-                    ToolError::TreeAddress {
+                filled
+                    .map(|url| url.url().to_string())
+                    .map_err(|error| ToolError::TreeAddress {
                         repository: source.repository.clone(),
                         why: error.to_string(),
-                    }
-                })?)
+                    })
             })
             .collect()
     }
