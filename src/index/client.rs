@@ -265,7 +265,7 @@ impl Shared {
     fn means_absent(&self, base: &SourceUrl, status: Option<u16>) -> bool {
         match status {
             Some(404 | 410) => true,
-            Some(403) => base.url().origin() == self.torch.url().origin(),
+            Some(403) => base.url().as_str().starts_with(self.torch.url().as_str()),
             _ => false,
         }
     }
