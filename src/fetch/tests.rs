@@ -25,7 +25,7 @@ use crate::{
     error::UserError,
     net::{Client, Retry},
     settings::{Overrides, Settings},
-    store::samples::SampleWheel,
+    store::{Kind, samples::SampleWheel},
 };
 
 /// How the server treats one file.
