@@ -109,6 +109,12 @@ pub enum IndexError {
         /// The system's reason.
         reason: String,
     },
+    /// An index that is known to be out of reach, so that nobody waits for it.
+    #[error("{index} does not answer")]
+    Unreachable {
+        /// The index, without credentials.
+        index: String,
+    },
     /// The work was given up before its end.
     #[error("the question to the index was given up")]
     Stopped,
@@ -141,7 +147,7 @@ impl IndexError {
                 None => !matches!(**source, NetError::BadUrl(_) | NetError::TooLarge { .. }),
             },
             // A captive portal or a proxy's error page stands in for the index.
-            Self::NotAnIndex { .. } => true,
+            Self::NotAnIndex { .. } | Self::Unreachable { .. } => true,
             _ => false,
         }
     }
@@ -158,6 +164,7 @@ impl UserError for IndexError {
             Self::WrongDigest { .. } => "index.wrong-digest",
             Self::BadFileUrl { .. } => "index.bad-url",
             Self::Disk { .. } => "index.disk",
+            Self::Unreachable { .. } => "index.unreachable",
             Self::Stopped => "index.stopped",
         }
     }
@@ -178,6 +185,7 @@ impl UserError for IndexError {
             Self::BadMetadata { .. }
             | Self::NeedsBuild { .. }
             | Self::BadFileUrl { .. }
+            | Self::Unreachable { .. }
             | Self::Stopped => return None,
         };
         Some(text.to_owned())

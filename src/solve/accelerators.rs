@@ -11,7 +11,7 @@ use super::range::{VersionSet, to_set};
 use crate::{
     catalog::manifest::{AcceleratorKind, Manifest},
     compat::torch::{Capability, CudaBuild, TorchFacts, TorchRelease},
-    host::{Gpu, GpuVendor, Host},
+    host::{Gpu, GpuVendor, Host, NvidiaDriver},
     index::IndexId,
     types::{Accelerator, Arch, Os, Version},
 };
@@ -201,7 +201,10 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
             .iter()
             .filter(|release| !release.rocm.contains(&build.build))
             .map(|release| {
-                let why = format!("torch {} has no {} build", release.release, build.build);
+                let why = format!(
+                    "of release {} has no {} build",
+                    release.release, build.build
+                );
                 (series(release), why)
             })
             .collect();
@@ -221,106 +224,172 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
     }
 }
 
+/// The NVIDIA side of a host: the GPU that builds are chosen for, and the driver.
+struct Nvidia<'h> {
+    gpu: &'h Gpu,
+    capability: Capability,
+    driver: &'h Version,
+    os: Os,
+}
+
+impl<'h> Nvidia<'h> {
+    /// The newest GPU with its driver; what is missing is told.
+    fn of(host: &'h Host, choices: &mut AcceleratorChoices) -> Option<Self> {
+        let newest = gpus(host, GpuVendor::Nvidia)
+            .max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
+        let Some(gpu) = newest else {
+            choices.absent.push("CUDA: no NVIDIA GPU was found");
+            return None;
+        };
+        let driver = host
+            .nvidia
+            .as_ref()
+            .and_then(|nvidia| nvidia.version.as_ref());
+        let (missing, found) = match (driver, gpu.compute_capability) {
+            (None, _) => ("has no working NVIDIA driver", None),
+            (_, None) => ("has a compute capability that is not known", None),
+            (Some(driver), Some((major, minor))) => ("", Some((driver, Capability(major, minor)))),
+        };
+        let Some((driver, capability)) = found else {
+            choices
+                .rejected
+                .push(format!("CUDA: the {} {missing}", gpu.name));
+            return None;
+        };
+        Some(Self {
+            gpu,
+            capability,
+            driver,
+            os: host.os.family,
+        })
+    }
+
+    /// The driver as NVIDIA spells it.
+    fn driver(&self) -> String {
+        NvidiaDriver::spelled(self.driver)
+    }
+
+    fn runs(&self, build: &CudaBuild) -> bool {
+        build.floor(self.os) <= self.driver
+    }
+
+    fn runs_natively(&self, build: &CudaBuild) -> bool {
+        self.os != Os::Linux || build.native_linux <= *self.driver
+    }
+
+    /// Releases of torch whose build has no machine code for the GPU, or that lack the build.
+    fn without_code(
+        &self,
+        facts: &TorchFacts,
+        build_of: impl Fn(&TorchRelease) -> Accelerator,
+    ) -> Vec<(VersionSet, String)> {
+        let mut excluded = Vec::new();
+        for release in &facts.torch {
+            let build = build_of(release);
+            let why = match facts.has_code(release, build, self.capability) {
+                Some(true) => continue,
+                Some(false) => format!(
+                    "built for {build} has no code for the {} (compute capability {})",
+                    self.gpu.name, self.capability
+                ),
+                None => format!("has no {build} build"),
+            };
+            excluded.push((
+                series(release),
+                format!("of release {} {why}", release.release),
+            ));
+        }
+        excluded
+    }
+}
+
 fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
-    let best =
-        gpus(host, GpuVendor::Nvidia).max_by_key(|gpu| (gpu.compute_capability, gpu.memory_bytes));
-    let Some(gpu) = best else {
-        choices.absent.push("CUDA: no NVIDIA GPU was found");
+    let Some(nvidia) = Nvidia::of(host, choices) else {
         return;
     };
-    let Some(driver) = host
-        .nvidia
-        .as_ref()
-        .and_then(|nvidia| nvidia.version.as_ref())
-    else {
-        choices.rejected.push(format!(
-            "CUDA: the {} has no working NVIDIA driver",
-            gpu.name
-        ));
-        return;
-    };
-    let Some(capability) = gpu
-        .compute_capability
-        .map(|(major, minor)| Capability(major, minor))
-    else {
-        choices.rejected.push(format!(
-            "CUDA: the compute capability of the {} is not known",
-            gpu.name
-        ));
-        return;
-    };
+    let Nvidia {
+        gpu,
+        capability,
+        os,
+        ..
+    } = &nvidia;
     let needs = &manifest.accelerators[&AcceleratorKind::Cuda];
-    if let Some(least) = needs
+    let least = needs
         .min_compute_capability
         .as_ref()
-        .and_then(|text| text.parse::<Capability>().ok())
-        && capability < least
-    {
+        .and_then(|text| text.parse().ok());
+    if let Some(least) = least.filter(|least: &Capability| capability < least) {
         choices.rejected.push(format!(
             "CUDA: {} needs compute capability {least}, the {} has {capability}",
             manifest.title, gpu.name
         ));
         return;
     }
-    let os = host.os.family;
-    let acceptable: Vec<&CudaBuild> = facts
+    let acceptable = facts
         .cuda
         .iter()
-        .filter(|build| accepts(&needs.version, build.build))
-        .collect();
-    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable
-        .into_iter()
-        .partition(|build| build.floor(os) <= driver);
+        .filter(|build| accepts(&needs.version, build.build));
+    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable.partition(|build| nvidia.runs(build));
     if let Some(nearest) = too_new.last() {
         choices.rejected.push(format!(
-            "CUDA: builds from {} on need driver {} or newer, this one is {driver}",
+            "CUDA: builds from {} on need driver {} or newer, this one is {}",
             nearest.build,
-            nearest.floor(os)
+            NvidiaDriver::spelled(nearest.floor(*os)),
+            nvidia.driver()
         ));
     }
-    let (native, compatible): (Vec<_>, Vec<_>) = runs
+    let (native, compatible): (Vec<&CudaBuild>, Vec<&CudaBuild>) = runs
         .iter()
         .copied()
-        .partition(|build| os != Os::Linux || build.native_linux <= *driver);
+        .partition(|build| nvidia.runs_natively(build));
     for build in native.iter().chain(&compatible) {
-        let excluded_torch = without_code(facts, capability, gpu, |_| build.build);
-        if excluded_torch.len() == facts.torch.len() {
-            continue;
+        let excluded_torch = nvidia.without_code(facts, |_| build.build);
+        if excluded_torch.len() < facts.torch.len() {
+            choices.options.push(AcceleratorOption {
+                accelerator: build.build,
+                kind: AcceleratorKind::Cuda,
+                torch_index: Some(IndexId::Torch(build.build)),
+                excluded_torch,
+                why: format!(
+                    "driver {} runs it and it has code for the {} ({capability})",
+                    nvidia.driver(),
+                    gpu.name
+                ),
+            });
         }
-        choices.options.push(AcceleratorOption {
-            accelerator: build.build,
-            kind: AcceleratorKind::Cuda,
-            torch_index: Some(IndexId::Torch(build.build)),
-            excluded_torch,
-            why: format!(
-                "driver {driver} runs it and it has code for the {} ({capability})",
-                gpu.name
-            ),
-        });
     }
     // Only on Linux does the default index carry CUDA builds of torch.
-    if let (Os::Linux, Some(newest)) = (os, runs.first()) {
-        let unrunnable = |build: Accelerator| !runs.iter().any(|known| known.build == build);
-        let mut excluded_torch = without_code(facts, capability, gpu, default_build);
-        for release in facts
-            .torch
-            .iter()
-            .filter(|release| unrunnable(default_build(release)))
-        {
+    if *os == Os::Linux && !runs.is_empty() {
+        choices
+            .options
+            .push(default_cuda_option(&nvidia, facts, &runs));
+    }
+}
+
+/// The CUDA builds of the default index, whatever each release of torch has there.
+fn default_cuda_option(
+    nvidia: &Nvidia<'_>,
+    facts: &TorchFacts,
+    runs: &[&CudaBuild],
+) -> AcceleratorOption {
+    let mut excluded_torch = nvidia.without_code(facts, default_build);
+    for release in &facts.torch {
+        let build = default_build(release);
+        if !runs.iter().any(|known| known.build == build) {
             let why = format!(
-                "the default build of torch {} is {}, which driver {driver} does not run",
+                "of release {} comes as {build}, which driver {} does not run",
                 release.release,
-                default_build(release)
+                nvidia.driver()
             );
             excluded_torch.push((series(release), why));
         }
-        choices.options.push(AcceleratorOption {
-            accelerator: newest.build,
-            kind: AcceleratorKind::Cuda,
-            torch_index: None,
-            excluded_torch,
-            why: format!("driver {driver} runs it"),
-        });
+    }
+    AcceleratorOption {
+        accelerator: runs[0].build,
+        kind: AcceleratorKind::Cuda,
+        torch_index: None,
+        excluded_torch,
+        why: format!("driver {} runs it", nvidia.driver()),
     }
 }
 
@@ -334,33 +403,6 @@ pub fn default_build(release: &TorchRelease) -> Accelerator {
             .unwrap_or(0)
     };
     Accelerator::Cuda(part(0), part(1))
-}
-
-fn without_code(
-    facts: &TorchFacts,
-    capability: Capability,
-    gpu: &Gpu,
-    build_of: impl Fn(&TorchRelease) -> Accelerator,
-) -> Vec<(VersionSet, String)> {
-    let mut excluded = Vec::new();
-    for release in &facts.torch {
-        let build = build_of(release);
-        match facts.has_code(release, build, capability) {
-            Some(true) => {}
-            Some(false) => excluded.push((
-                series(release),
-                format!(
-                    "torch {} built for {build} has no code for the {} (compute capability {capability})",
-                    release.release, gpu.name
-                ),
-            )),
-            None => excluded.push((
-                series(release),
-                format!("torch {} has no {build} build", release.release),
-            )),
-        }
-    }
-    excluded
 }
 
 /// All patch releases of a feature release.

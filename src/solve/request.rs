@@ -86,7 +86,7 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
         match resolve(&problem, index, &manifest.name) {
             Ok(resolution) => {
                 if let Some(why) = &unreachable {
-                    notes.push(format!("the torch wheel index cannot be reached ({why}); planned with the default index"));
+                    notes.push(format!("{why}; planned with the default index"));
                 }
                 if option.kind == AcceleratorKind::Cpu && !request.host.gpus.is_empty() {
                     notes.extend(choices.rejected.iter().cloned());
@@ -377,6 +377,16 @@ fn finish(
     let mut packages = Vec::new();
     let mut requested = BTreeMap::new();
     for (name, package) in resolution.packages {
+        let held = request.preferences.get(&name);
+        if let (Some(newer), true) = (
+            &package.newer,
+            held.is_some_and(|v| v.contains(&package.version)),
+        ) {
+            notes.push(format!(
+                "{name} {} is taken because it is already here; {newer} exists, and `--fresh` ignores what is here",
+                package.version
+            ));
+        }
         packages.push(LockedPackage {
             artifact: artifact(&package.file)?,
             direct: problem.direct.contains_key(&name),

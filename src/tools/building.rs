@@ -1,6 +1,7 @@
-//! The index, for source distributions that tell what they need only when they are built.
+//! The index as planning sees it: the client, and two things it cannot do alone.
 //!
-//! Old source distributions compute their requirements in code. For the packages a plan may build,
+//! A torch index that is out of reach is found out once, before any request waits for it. And
+//! some source distributions tell what they need only when they are built: old ones compute their requirements in code. For the packages a plan may build,
 //! the answer is had by building the wheel; the store keeps it, so the install that follows finds
 //! it done.
 
@@ -9,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::Manager;
+use super::{Manager, reach::Answer};
 use crate::{
     build::{BuildError, Builder},
     index::{CoreMetadata, DistFile, IndexClient, IndexError, IndexId, PackageIndex, Releases},
@@ -118,6 +119,16 @@ impl PackageIndex for BuildingIndex<'_> {
         index: &IndexId,
         package: &PackageName,
     ) -> Result<Arc<Releases>, IndexError> {
+        if matches!(index, IndexId::Torch(_)) {
+            let base = &self.manager.settings.torch.value;
+            let sample = base.below("cpu/torch/").to_string();
+            // One brief question instead of every request waiting for a host that is out of reach.
+            if !self.manager.answers(&[sample], Answer::Any) {
+                return Err(IndexError::Unreachable {
+                    index: format!("the torch wheel index `{base}`"),
+                });
+            }
+        }
         self.index.releases(index, package)
     }
 

@@ -12,6 +12,7 @@ mod life;
 mod manager;
 mod planning;
 mod pythons;
+mod reach;
 mod requirements;
 mod state;
 mod upkeep;

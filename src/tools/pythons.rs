@@ -5,27 +5,16 @@
 //! `system` it is the other way round. The two are not mixed, so that the same preference gives
 //! the same Python on every machine that has a network.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, SystemTime},
-};
-
-use super::Manager;
+use super::{Manager, reach::Answer};
 use crate::{
     host::Host,
     lock::LockedPython,
-    net::ByteRange,
     prefix::pythons::{self, ManagedPython},
     settings::PythonPreference,
     solve::PythonCandidate,
-    types::{PythonVersion, Sha256, VersionSpecifiers},
+    types::{PythonVersion, VersionSpecifiers},
 };
 
-/// How long the host of the Python builds is waited for before the plan goes on without it.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the answer of a probe is believed.
-const PROBE_LIFETIME: Duration = Duration::from_secs(600);
 /// The oldest Python whose tools still get fixes.
 const OLDEST: PythonVersion = PythonVersion::new(3, 9);
 
@@ -100,53 +89,15 @@ impl Manager {
         }
     }
 
-    /// Whether a host of the standalone builds answers; asked at most every ten minutes.
     fn python_host_answers(&self, managed: &[ManagedPython]) -> bool {
         let Some(sample) = managed.last() else {
             return false;
         };
-        if self.client().is_offline() {
-            return false;
-        }
-        let urls: Vec<String> = self
-            .settings
-            .pythons
-            .value
+        let bases = &self.settings.pythons.value;
+        let urls: Vec<String> = bases
             .iter()
             .map(|base| sample.url(base.url().as_str()))
             .collect();
-        let memory = self
-            .home
-            .cache()
-            .join("reachable")
-            .join(&Sha256::of(urls.join("\n")).to_string()[..16]);
-        if !self.settings.refresh
-            && let Some(known) = remembered(&memory)
-        {
-            return known;
-        }
-        let answers = self.runtime().block_on(async {
-            for url in &urls {
-                let asked = self
-                    .client()
-                    .get(url)
-                    .range(ByteRange::Span { first: 0, last: 0 })
-                    .send();
-                if let Ok(Ok(_)) = tokio::time::timeout(PROBE_TIMEOUT, asked).await {
-                    return true;
-                }
-            }
-            false
-        });
-        // A memory that cannot be written costs a request next time, nothing else.
-        let _ = memory.parent().map(fs::create_dir_all);
-        let _ = fs::write(&memory, if answers { "yes" } else { "no" });
-        answers
+        self.answers(&urls, Answer::Found)
     }
-}
-
-fn remembered(memory: &Path) -> Option<bool> {
-    let modified = fs::metadata(memory).ok()?.modified().ok()?;
-    let age = SystemTime::now().duration_since(modified).ok()?;
-    (age < PROBE_LIFETIME).then(|| fs::read_to_string(memory).is_ok_and(|text| text == "yes"))
 }
