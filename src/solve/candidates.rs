@@ -50,8 +50,44 @@ pub struct Usable {
     pub yanked: bool,
     /// Why the mask is empty.
     pub why_not: Option<String>,
+    /// What kind of reason that is.
+    kind: Option<Unusable>,
+}
+
+/// Why a version cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It has source, and no wheel that fits; building it is not allowed.
+    SourceOnly,
+    /// No wheel fits the platform and the interpreters.
+    NoWheel,
+    /// It wants another interpreter.
+    Python,
+    /// Its authors withdrew it.
+    Withdrawn,
+    /// It is a pre-release.
+    Prerelease,
+    /// It cannot run on this host, or has no files.
+    Excluded,
+}
+
+impl Unusable {
     /// What may be done about it.
-    way_out: Option<String>,
+    pub fn way_out(self, package: &PackageName) -> Option<String> {
+        let text = match self {
+            Self::SourceOnly => format!("`--allow-build {package}` lets aienv build it"),
+            Self::NoWheel => {
+                "another version or another Python (`--python X.Y`) may have one".to_owned()
+            }
+            Self::Python => "`--python X.Y` chooses another Python".to_owned(),
+            Self::Withdrawn => "only a requirement with `==` takes a withdrawn release".to_owned(),
+            Self::Prerelease => {
+                format!("`prereleases = [\"{package}\"]` in the manifest accepts it")
+            }
+            Self::Excluded => return None,
+        };
+        Some(text)
+    }
 }
 
 /// The answer for one package: the first to ask makes it, others wait.
@@ -175,19 +211,14 @@ impl<'a> CandidateSource<'a> {
             usable.best.push(best.map(|(_, _, at)| at));
         }
         if usable.mask == 0 {
-            let (why_not, way_out) = self.why_unusable(package, files, sdist_allowed);
+            let (why_not, kind) = self.why_unusable(files, sdist_allowed);
             usable.why_not = Some(why_not);
-            usable.way_out = way_out;
+            usable.kind = Some(kind);
         }
         usable
     }
 
-    fn why_unusable(
-        &self,
-        package: &PackageName,
-        files: &[DistFile],
-        sdist_allowed: bool,
-    ) -> (String, Option<String>) {
+    fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> (String, Unusable) {
         let problem = self.problem;
         let wheels = files.iter().filter(|file| file.wheel().is_some()).count();
         let pythons: Vec<_> = problem
@@ -201,13 +232,13 @@ impl<'a> CandidateSource<'a> {
             requires.is_none_or(|r| problem.pythons.iter().any(|p| r.contains(p.version())))
         });
         if files.is_empty() {
-            ("has no files".to_owned(), None)
+            ("has no files".to_owned(), Unusable::Excluded)
         } else if !fits_python {
             let requires = files.iter().find_map(|file| file.requires_python.as_ref());
             let requires = requires.map_or_else(String::new, ToString::to_string);
             (
                 format!("requires Python {requires} (candidates: {pythons})"),
-                Some("`--python X.Y` chooses another Python".to_owned()),
+                Unusable::Python,
             )
         } else if wheels < files.len() && !sdist_allowed {
             let why = if wheels == 0 {
@@ -220,12 +251,12 @@ impl<'a> CandidateSource<'a> {
             };
             (
                 format!("{why}, and building it is not allowed"),
-                Some(format!("`--allow-build {package}` lets aienv build it")),
+                Unusable::SourceOnly,
             )
         } else {
             (
                 format!("has no wheel for {} with Python {pythons}", problem.target),
-                Some("another version or another Python (`--python X.Y`) may have one".to_owned()),
+                Unusable::NoWheel,
             )
         }
     }
@@ -291,14 +322,13 @@ impl<'a> CandidateSource<'a> {
         Some((&files[best], usable))
     }
 
-    /// Why none of the versions in `set` can be used: the newest few, each with its reason and
-    /// what may be done about it.
+    /// Why none of the versions in `set` can be used: the newest few, each with its reason.
     pub fn why_none(
         &self,
         package: &PackageName,
         of: &Candidates,
         set: &VersionSet,
-    ) -> Vec<(String, Option<String>)> {
+    ) -> Vec<(String, Unusable)> {
         let mut lines = Vec::new();
         for at in (0..of.list.len())
             .filter(|at| set.contains(&of.list[*at].version))
@@ -306,21 +336,22 @@ impl<'a> CandidateSource<'a> {
         {
             let usable = self.usable(package, of, at);
             let version = &of.list[at].version;
-            if let Some(why) = &usable.why_not {
-                lines.push((format!("{package} {version} {why}"), usable.way_out.clone()));
+            let kind = if let Some(why) = &usable.why_not {
+                let text = format!("{package} {version} {why}");
+                lines.push((text, usable.kind.unwrap_or(Unusable::Excluded)));
+                continue;
             } else if usable.yanked {
-                lines.push((
-                    format!("{package} {version} was withdrawn by its authors"),
-                    Some("only a requirement with `==` takes a withdrawn release".to_owned()),
-                ));
+                Unusable::Withdrawn
             } else if of.list[at].prerelease {
-                lines.push((
-                    format!("{package} {version} is a pre-release"),
-                    Some(format!(
-                        "`prereleases = [\"{package}\"]` in the manifest accepts it"
-                    )),
-                ));
-            }
+                Unusable::Prerelease
+            } else {
+                continue;
+            };
+            let what = match kind {
+                Unusable::Withdrawn => "was withdrawn by its authors",
+                _ => "is a pre-release",
+            };
+            lines.push((format!("{package} {version} {what}"), kind));
         }
         lines
     }
@@ -354,6 +385,11 @@ impl Candidates {
             .find(|c| !c.prerelease)
             .or(self.list.first())
             .map(|c| &c.version)
+    }
+
+    /// How many versions there are, usable or not.
+    pub fn count(&self) -> usize {
+        self.list.len()
     }
 
     fn position(&self, version: &Version) -> Option<usize> {

@@ -1,12 +1,17 @@
 //! From a failed resolution to sentences a person can act on.
 
-use std::{collections::HashSet, fmt, ops::Bound};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    ops::Bound,
+};
 
 use pubgrub::{DerivationTree, External};
 
-use crate::error::UserError as _;
+use crate::{error::UserError as _, types::PackageName};
 
 use super::{
+    candidates::Unusable,
     package::{Participant, conditional_version},
     provider::Provider,
     range::{VersionSet, pinned},
@@ -22,6 +27,8 @@ pub struct Explanation {
     pub facts: Vec<String>,
     /// The cheapest way out that is known.
     pub way_out: Option<String>,
+    /// Packages that stand in the way only because they may not be built.
+    pub source_only: BTreeSet<PackageName>,
 }
 
 impl fmt::Display for Explanation {
@@ -39,13 +46,23 @@ impl Explanation {
         let mut facts = Vec::new();
         let mut seen = HashSet::new();
         let mut way_out = None;
+        let mut source_only = BTreeSet::new();
+        let mut asides = Vec::new();
         collect(tree, provider, &mut |fact: Fact| {
+            if fact.aside {
+                asides.push(fact.text);
+                return;
+            }
             if seen.insert(fact.text.clone()) {
                 facts.push(fact.text);
             }
+            source_only.extend(fact.source_only);
             // The first is nearest to the cause.
             way_out = way_out.take().or(fact.way_out);
         });
+        if facts.is_empty() {
+            facts = asides;
+        }
         if facts.len() > MOST {
             let more = facts.len() - (MOST - 1);
             facts.truncate(MOST - 1);
@@ -59,6 +76,7 @@ impl Explanation {
         Self {
             facts,
             way_out: Some(way_out),
+            source_only,
         }
     }
 }
@@ -67,6 +85,9 @@ impl Explanation {
 struct Fact {
     text: String,
     way_out: Option<String>,
+    source_only: Option<PackageName>,
+    /// True, but seldom the point: a gap in the versions where a release was withdrawn.
+    aside: bool,
 }
 
 impl From<String> for Fact {
@@ -74,6 +95,8 @@ impl From<String> for Fact {
         Self {
             text,
             way_out: None,
+            source_only: None,
+            aside: false,
         }
     }
 }
@@ -121,14 +144,24 @@ fn no_versions(
         Err(error) => say(Fact {
             text: error.to_string(),
             way_out: error.hint(),
+            source_only: None,
+            aside: false,
         }),
         Ok(candidates) => {
             let reasons = provider.source.why_none(name, &candidates, set);
+            // Where the package has other versions, these are gaps between them.
+            let several =
+                *set != VersionSet::full() && pinned(set).is_some() && candidates.count() > 1;
             if reasons.is_empty() && *set != VersionSet::full() {
                 say(format!("no version of {name} is {}", describe(set)).into());
             }
-            for (text, way_out) in reasons {
-                say(Fact { text, way_out });
+            for (text, why) in reasons {
+                say(Fact {
+                    text,
+                    source_only: (why == Unusable::SourceOnly).then(|| name.clone()),
+                    way_out: why.way_out(name),
+                    aside: several && matches!(why, Unusable::Withdrawn | Unusable::Prerelease),
+                });
             }
         }
     }

@@ -21,6 +21,7 @@ mod provider;
 mod range;
 mod request;
 mod resolve;
+mod ways_out;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
 pub use environment::marker_environment;
@@ -64,6 +65,8 @@ pub enum SolveError {
         needs: String,
         /// What there is.
         have: String,
+        /// The single changes that were tried and work.
+        way_out: Option<String>,
     },
     /// No accelerator build fits.
     #[error("{tool} has no build for this machine{}", reasons(.rejected))]
@@ -72,6 +75,8 @@ pub enum SolveError {
         tool: String,
         /// Why each is out.
         rejected: Vec<String>,
+        /// The single changes that were tried and work.
+        way_out: Option<String>,
     },
     /// The requirements contradict each other or the machine.
     #[error("no set of packages works for {tool}\n{explanation}")]
@@ -114,9 +119,11 @@ impl UserError for SolveError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoPython { way_out: Some(way), .. } => Some(way.clone()),
             Self::NoPython { .. } => Some(
                 "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
             ),
+            Self::NoAccelerator { way_out: Some(way), .. } => Some(way.clone()),
             Self::NoAccelerator { .. } => Some(
                 "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
             ),

@@ -9,6 +9,7 @@ use super::{
     accelerators::{self, AcceleratorOption, AcceleratorRequest},
     problem::{Problem, PythonCandidate},
     resolve::{Resolution, ResolveError, resolve},
+    ways_out::{newer_driver, ways_out, with_ways_out},
 };
 use crate::{
     catalog::manifest::{AcceleratorKind, Manifest, Source},
@@ -69,8 +70,32 @@ pub struct TreeRequirements {
     pub requirements: Vec<Requirement>,
 }
 
-/// Plans a tool for a machine.
+/// Plans a tool for a machine. A failure names the single changes that were tried and work.
 pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
+    match attempt(request, index) {
+        Ok(mut plan) => {
+            let fell_back = plan.lock.accelerator == Accelerator::Cpu
+                && request.accelerator.is_none()
+                && request.host.nvidia.is_some();
+            if fell_back && let Some(way) = newer_driver(request, index) {
+                plan.notes.push(format!("for the GPU, {way}"));
+            }
+            Ok(plan)
+        }
+        Err(error) => {
+            let source_only = match &error {
+                SolveError::NoSolution { explanation, .. } => explanation.source_only.clone(),
+                SolveError::NoAccelerator { .. } | SolveError::NoPython { .. } => BTreeSet::new(),
+                _ => return Err(error),
+            };
+            let ways = ways_out(request, index, &source_only);
+            Err(with_ways_out(error, ways))
+        }
+    }
+}
+
+/// One try at a plan, without looking for ways out.
+pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
     let manifest = request.manifest;
     let facts = TorchFacts::embedded();
     let pythons = fitting_pythons(request)?;
@@ -117,6 +142,7 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
                 .chain(choices.absent.into_iter().map(str::to_owned))
                 .chain(unreachable)
                 .collect(),
+            way_out: None,
         }),
     }
 }
@@ -167,9 +193,11 @@ pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, So
             .iter()
             .map(|c| c.version().to_string())
             .collect();
+        let range = &needs.requires;
         let needs = match request.python {
-            Some(python) => format!("Python {python} (asked for)"),
-            None => format!("Python {}", needs.requires),
+            Some(python) if range.is_empty() => format!("Python {python} (asked for)"),
+            Some(python) => format!("Python {python} (asked for) within {range}"),
+            None => format!("Python {range}"),
         };
         return Err(SolveError::NoPython {
             tool: request.manifest.name.clone(),
@@ -179,6 +207,7 @@ pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, So
             } else {
                 have.into_iter().collect::<Vec<_>>().join(", ")
             },
+            way_out: None,
         });
     }
     Ok(fitting)
