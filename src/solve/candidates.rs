@@ -387,9 +387,11 @@ impl Candidates {
             .map(|c| &c.version)
     }
 
-    /// How many versions there are, usable or not.
-    pub fn count(&self) -> usize {
-        self.list.len()
+    /// Whether there are versions, usable or not, that a set does not hold.
+    pub fn any_outside(&self, set: &VersionSet) -> bool {
+        self.list
+            .iter()
+            .any(|candidate| !set.contains(&candidate.version))
     }
 
     fn position(&self, version: &Version) -> Option<usize> {

@@ -150,8 +150,7 @@ fn no_versions(
         Ok(candidates) => {
             let reasons = provider.source.why_none(name, &candidates, set);
             // Where the package has other versions, these are gaps between them.
-            let several =
-                *set != VersionSet::full() && pinned(set).is_some() && candidates.count() > 1;
+            let several = candidates.any_outside(set);
             if reasons.is_empty() && *set != VersionSet::full() {
                 say(format!("no version of {name} is {}", describe(set)).into());
             }

@@ -182,7 +182,8 @@ impl Manager {
             pins: wanted.pins.clone(),
             preferences,
         };
-        let fitting = fitting_pythons(&request)?;
+        // Without any, the plan itself says what is missing.
+        let fitting = fitting_pythons(&request).unwrap_or_default();
         let index = BuildingIndex {
             manager: self,
             index: self.index(),
