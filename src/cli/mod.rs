@@ -25,7 +25,9 @@ mod shell;
 mod solving;
 mod stop;
 mod terminal;
+mod what_if;
 mod which;
+mod why;
 
 use std::process::ExitCode;
 
@@ -66,6 +68,10 @@ enum Command {
     Info(info::Args),
     /// Show what would be installed, and why
     Plan(plan::Args),
+    /// Explain the version of one package in a tool's plan
+    Why(why::Args),
+    /// Plan for this machine with another GPU or driver, before buying or updating
+    WhatIf(what_if::Args),
     /// Write the plan of a tool as a lock file (PEP 751)
     Lock(lock::Args),
     /// Add packages to a tool (plugins, extra nodes); its torch stays as it is
@@ -122,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Search(args) => search::run(args, &context),
         Command::Info(args) => info::run(args, &context),
         Command::Plan(args) => plan::run(args, &context),
+        Command::Why(args) => why::run(args, &context),
+        Command::WhatIf(args) => what_if::run(args, &context),
         Command::Lock(args) => lock::run(args, &context),
         Command::Add(args) => life::add(args, &context),
         Command::Upgrade(args) => life::upgrade(args, &context),

@@ -48,45 +48,44 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     output::print(&texts.join("\n"))
 }
 
-/// The plan as people read it.
+/// The plan as people read it, every package included.
 pub fn render(planned: &Planned, manager: &Manager) -> String {
-    let plan = &planned.plan;
+    format!(
+        "{}{}\n{}",
+        head(&planned.plan),
+        table(&planned.plan),
+        tail(&planned.plan, manager)
+    )
+}
+
+/// The plan without its packages: what was decided, and why.
+pub fn summary(planned: &Planned, manager: &Manager) -> String {
+    head(&planned.plan) + &tail(&planned.plan, manager)
+}
+
+fn head(plan: &Plan) -> String {
     let lock = &plan.lock;
-    let mut text = format!(
-        "{} {} for {}\n\n",
-        style(&lock.tool).bold(),
-        lock.version,
-        lock.target
-    );
-    let width = plan
-        .choices
-        .iter()
-        .map(|choice| choice.what.len())
-        .max()
-        .unwrap_or(0);
-    let chosen = plan
-        .choices
-        .iter()
-        .map(|choice| choice.chosen.len())
-        .max()
-        .unwrap_or(0);
-    for Choice {
-        what,
-        chosen: value,
-        why,
-    } in &plan.choices
-    {
-        text += &format!("  {what:width$}  {:chosen$}  {}\n", value, style(why).dim());
+    let tool = style(&lock.tool).bold();
+    let mut text = format!("{tool} {} for {}\n\n", lock.version, lock.target);
+    let width =
+        |of: fn(&Choice) -> &str| plan.choices.iter().map(|c| of(c).len()).max().unwrap_or(0);
+    let (what, chosen) = (width(|choice| &choice.what), width(|choice| &choice.chosen));
+    for choice in &plan.choices {
+        let why = style(&choice.why).dim();
+        text += &format!(
+            "  {:what$}  {:chosen$}  {why}\n",
+            choice.what, choice.chosen
+        );
     }
     text.push('\n');
-    text += &table(plan);
-    text += &format!("\n  {}\n", totals(plan, manager));
-    if let Some(tree) = &lock.tree {
-        text += &format!(
-            "  source: {} at {}\n",
-            tree.repository,
-            &tree.commit[..tree.commit.len().min(12)]
-        );
+    text
+}
+
+fn tail(plan: &Plan, manager: &Manager) -> String {
+    let mut text = format!("  {}\n", totals(plan, manager));
+    if let Some(tree) = &plan.lock.tree {
+        let commit = tree.commit.get(..12).unwrap_or(&tree.commit);
+        text += &format!("  source: {} at {commit}\n", tree.repository);
     }
     for note in &plan.notes {
         text += &format!("  {} {note}\n", style("note:").yellow());

@@ -9,6 +9,8 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use serde::Deserialize;
 
+use crate::host::GpuVendor;
+
 /// The PCI vendor id of NVIDIA.
 pub const NVIDIA: u16 = 0x10de;
 /// The PCI vendor id of AMD's graphics.
@@ -51,6 +53,68 @@ pub fn by_pci(vendor: u16, device: u16, revision: Option<u8>) -> Option<GpuFacts
     })
 }
 
+/// A GPU model as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Who made it.
+    pub vendor: GpuVendor,
+    /// Marketing name without the maker: `GeForce RTX 3060`.
+    pub name: String,
+    /// What is known of it.
+    pub facts: GpuFacts,
+}
+
+/// The model a person means: any case, with or without the maker and the series name
+/// (`rtx 3060`, `NVIDIA GeForce RTX 3060`). The error holds the nearest names.
+///
+/// # Errors
+/// No model of the table has this name.
+pub fn by_name(text: &str) -> Result<Model, Vec<String>> {
+    let wanted = folded(text);
+    let mut entries: Vec<&Entry> = TABLE.models.values().collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
+    if let Some(entry) = entries.iter().find(|entry| folded(&entry.name) == wanted) {
+        return Ok(Model {
+            vendor: entry.vendor.gpu_vendor(),
+            name: entry.name.clone(),
+            facts: GpuFacts {
+                model: Some(entry.name.clone()),
+                chip: None,
+                compute_capability: entry
+                    .compute_capability
+                    .as_deref()
+                    .and_then(parse_capability),
+                gfx: entry.gfx.clone(),
+                memory_bytes: entry.memory_gib.map(|gib| gib << 30),
+            },
+        });
+    }
+    let mut near: Vec<(f64, &str)> = entries
+        .iter()
+        .map(|entry| {
+            (
+                strsim::jaro_winkler(&folded(&entry.name), &wanted),
+                entry.name.as_str(),
+            )
+        })
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    Err(near
+        .into_iter()
+        .take(3)
+        .map(|(_, name)| name.to_owned())
+        .collect())
+}
+
+/// A name without maker, series and spelling: `GeForce RTX 3060 Ti` is `rtx3060ti`.
+fn folded(name: &str) -> String {
+    name.to_lowercase()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !["nvidia", "geforce", "amd", "radeon", "intel"].contains(word))
+        .collect()
+}
+
 /// Whether a gfx target belongs to a processor with built-in graphics.
 pub fn is_integrated_gfx(gfx: &str) -> bool {
     TABLE.integrated_gfx.iter().any(|known| known == gfx)
@@ -76,6 +140,14 @@ enum Vendor {
 }
 
 impl Vendor {
+    fn gpu_vendor(self) -> GpuVendor {
+        match self {
+            Self::Nvidia => GpuVendor::Nvidia,
+            Self::Amd => GpuVendor::Amd,
+            Self::Intel => GpuVendor::Intel,
+        }
+    }
+
     fn id(self) -> u16 {
         match self {
             Self::Nvidia => NVIDIA,
@@ -170,6 +242,20 @@ fn parse_id(text: &str) -> Option<(u16, Option<u8>)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_model_is_found_however_it_is_spelled() {
+        for name in ["RTX 3060", "rtx3060", "NVIDIA GeForce RTX 3060"] {
+            let model = by_name(name).unwrap();
+            assert_eq!(model.name, "GeForce RTX 3060");
+            assert_eq!(model.facts.compute_capability, Some((8, 6)));
+        }
+        let nearest = by_name("RTX 3061").unwrap_err();
+        assert!(
+            nearest.iter().any(|name| name.contains("3060")),
+            "{nearest:?}"
+        );
+    }
 
     #[test]
     fn every_line_of_the_table_is_sound() {

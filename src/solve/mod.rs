@@ -22,6 +22,7 @@ mod range;
 mod request;
 mod resolve;
 mod ways_out;
+mod why;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
 pub use environment::marker_environment;
@@ -31,6 +32,7 @@ pub use problem::{Problem, PythonCandidate};
 pub use range::{VersionSet, to_set};
 pub use request::{Request, TreeRequirements, fitting_pythons, parse as parse_requirement, plan};
 pub use resolve::{Resolution, ResolveError, resolve};
+pub use why::{Why, why};
 
 use crate::{error::UserError, index::IndexError};
 

@@ -16,6 +16,8 @@ pub struct Plan {
     pub choices: Vec<Choice>,
     /// For each package, what asked for it: `torch >=2.7` by `diffusers`.
     pub requested: BTreeMap<PackageName, Vec<Requested>>,
+    /// Packages whose newest version is not the planned one.
+    pub newer: BTreeMap<PackageName, Version>,
     /// What a person should know about this plan.
     pub notes: Vec<String>,
 }

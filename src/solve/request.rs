@@ -405,6 +405,7 @@ fn finish(
     }
     let mut packages = Vec::new();
     let mut requested = BTreeMap::new();
+    let mut newer = BTreeMap::new();
     for (name, package) in resolution.packages {
         let held = request.preferences.get(&name);
         if let (Some(newer), true) = (
@@ -423,6 +424,9 @@ fn finish(
             version: package.version,
             name: name.clone(),
         });
+        if let Some(version) = package.newer {
+            newer.insert(name.clone(), version);
+        }
         requested.insert(name, package.requested);
     }
     let lock = Lock {
@@ -444,6 +448,7 @@ fn finish(
         lock,
         choices,
         requested,
+        newer,
         notes,
     })
 }

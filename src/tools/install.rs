@@ -421,6 +421,7 @@ impl Manager {
             lock,
             choices: Vec::new(),
             requested: BTreeMap::new(),
+            newer: BTreeMap::new(),
             notes: Vec::new(),
         };
         Ok(Planned { wanted, plan })

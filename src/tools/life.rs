@@ -134,6 +134,7 @@ impl Manager {
             lock,
             choices: Vec::new(),
             requested: BTreeMap::new(),
+            newer: BTreeMap::new(),
             notes: Vec::new(),
         };
         let mut installed = self.install(&[Planned { wanted, plan }], options)?;

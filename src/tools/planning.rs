@@ -18,11 +18,12 @@ use crate::{
     },
     fetch::{Download, Fetched},
     host::Host,
+    index::PackageIndex,
     lock::{LockedPython, LockedTree},
     prefix::{InterpreterCache, lock_system_python},
     solve::{
-        AcceleratorRequest, Plan, Request, TreeRequirements, fitting_pythons, parse_requirement,
-        plan,
+        AcceleratorRequest, Plan, Request, SolveError, TreeRequirements, Why, fitting_pythons,
+        parse_requirement, plan, why,
     },
     store::Kind,
     types::{PackageName, PythonVersion, Requirement, Sha256, Version},
@@ -132,52 +133,59 @@ impl Manager {
         host: &Host,
         preferences: BTreeMap<PackageName, Vec<Version>>,
     ) -> Result<Plan, ToolError> {
+        let (mut plan, notes) = self.ask(wanted, options, host, preferences, plan)?;
+        plan.notes.splice(0..0, notes);
+        Ok(plan)
+    }
+
+    /// Why one package of a tool's plan has its version.
+    pub fn why(
+        &self,
+        wanted: &Wanted,
+        options: &PlanOptions,
+        package: &PackageName,
+    ) -> Result<Why, ToolError> {
+        self.progress.step(&format!("Resolving {}", wanted.name()));
+        let host = options.host.as_ref().unwrap_or_else(|| self.host());
+        let question = |request: &Request<'_>, index: &dyn PackageIndex| {
+            let plan = plan(request, index)?;
+            why(request, &plan, package, index)
+        };
+        let (why, _) = self.ask(wanted, options, host, BTreeMap::new(), question)?;
+        Ok(why)
+    }
+
+    /// Puts a question to the solver; its answer, and notes on how the request came about.
+    fn ask<T>(
+        &self,
+        wanted: &Wanted,
+        options: &PlanOptions,
+        host: &Host,
+        preferences: BTreeMap<PackageName, Vec<Version>>,
+        question: impl FnOnce(&Request<'_>, &dyn PackageIndex) -> Result<T, SolveError>,
+    ) -> Result<(T, Vec<String>), ToolError> {
+        let here = options.host.is_none();
         let manifest = &wanted.loaded.manifest;
         let mut notes = Vec::new();
-        let candidates = self.python_candidates(
-            host,
-            options.host.is_none(),
-            &manifest.python.requires,
-            &mut notes,
-        );
-        let (tree, constraints) = match &manifest.source {
-            Source::Index(_) => (None, Vec::new()),
-            Source::Tree(source) => {
-                let (tree, stated) = self.tree_requirements(source)?;
-                notes.extend(stated.passed_over);
-                (
-                    Some(TreeRequirements {
-                        tree,
-                        requirements: stated.requirements,
-                    }),
-                    stated.constraints,
-                )
-            }
-        };
+        let pythons = self.python_candidates(host, here, &manifest.python.requires, &mut notes);
+        let (tree, constraints) = self.tree_part(wanted, &mut notes)?;
         let wishes = &wanted.wishes;
-        let accelerator = match (options.accelerator, &wishes.accelerator) {
-            (Some(asked), _) => Some(asked),
-            (None, Some(text)) => text.parse().ok(),
-            (None, None) => None,
-        };
-        let place = format!("the packages added to {}", manifest.name);
-        let added = wishes
-            .added
-            .iter()
-            .map(|text| parse_requirement(text, &place))
-            .collect::<Result<Vec<Requirement>, _>>()?;
+        let asked = wishes
+            .accelerator
+            .as_ref()
+            .and_then(|text| text.parse().ok());
         let allowed = wishes.build.iter().filter_map(|name| name.parse().ok());
         let request = Request {
             manifest,
             manifest_text: &wanted.loaded.text,
             host,
-            pythons: candidates,
+            pythons,
             tree,
-            accelerator,
+            accelerator: options.accelerator.or(asked),
             python: options.python.or(wishes.python),
             build: options.build.iter().cloned().chain(allowed).collect(),
             only_wheels: options.only_wheels,
-            added,
+            added: added(wanted)?,
             constraints,
             pins: wanted.pins.clone(),
             preferences,
@@ -188,18 +196,30 @@ impl Manager {
             manager: self,
             index: self.index(),
             // Builds run here, whatever machine the plan is for.
-            python: if options.host.is_none() {
-                fitting.first()
-            } else {
-                None
-            },
+            python: if here { fitting.first() } else { None },
             target: host.target(),
             network: options.build_network,
             building: Mutex::default(),
         };
-        let mut plan = plan(&request, &index)?;
-        plan.notes.splice(0..0, notes);
-        Ok(plan)
+        Ok((question(&request, &index)?, notes))
+    }
+
+    /// The source tree of a tool that is one, with the constraints its files state.
+    fn tree_part(
+        &self,
+        wanted: &Wanted,
+        notes: &mut Vec<String>,
+    ) -> Result<(Option<TreeRequirements>, Vec<Requirement>), ToolError> {
+        let Source::Tree(source) = &wanted.loaded.manifest.source else {
+            return Ok((None, Vec::new()));
+        };
+        let (tree, stated) = self.tree_requirements(source)?;
+        notes.extend(stated.passed_over);
+        let requirements = stated.requirements;
+        Ok((
+            Some(TreeRequirements { tree, requirements }),
+            stated.constraints,
+        ))
     }
 
     /// Large packages the store has unpacked, with their versions, newest first.
@@ -314,4 +334,11 @@ impl Manager {
             })
             .collect()
     }
+}
+
+/// The requirements a user added to a tool.
+fn added(wanted: &Wanted) -> Result<Vec<Requirement>, SolveError> {
+    let place = format!("the packages added to {}", wanted.name());
+    let texts = wanted.wishes.added.iter();
+    texts.map(|text| parse_requirement(text, &place)).collect()
 }

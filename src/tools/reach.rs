@@ -42,14 +42,14 @@ impl Manager {
         {
             return known;
         }
-        let answers = self.runtime().block_on(self.ask(urls, wanted));
+        let answers = self.runtime().block_on(self.any_answer(urls, wanted));
         // A memory that cannot be written costs a request next time, nothing else.
         let _ = memory.parent().map(fs::create_dir_all);
         let _ = fs::write(&memory, if answers { "yes" } else { "no" });
         answers
     }
 
-    async fn ask(&self, urls: &[String], wanted: Answer) -> bool {
+    async fn any_answer(&self, urls: &[String], wanted: Answer) -> bool {
         for url in urls {
             let first_byte = ByteRange::Span { first: 0, last: 0 };
             let asked = self.client().get(url).range(first_byte).send();
