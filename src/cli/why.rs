@@ -1,11 +1,13 @@
 //! `aienv why`
 
-use std::process::ExitCode;
-
 use console::style;
 
 use super::{Context, Outcome, output, solving::SolvingArgs};
-use crate::{solve::Why, types::PackageName};
+use crate::{
+    error::UserError,
+    solve::Why,
+    types::{PackageName, Version},
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,23 +26,18 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let manager = context.manager()?;
     let wanted = manager.wanted(&args.tool)?;
     let why = manager.why(&wanted, &args.solving.options()?, &args.package)?;
+    let Some(version) = &why.version else {
+        let (tool, package) = (wanted.name().to_owned(), args.package);
+        return Err(NotNeeded { tool, package }.into());
+    };
     if args.json {
         return output::json(&why);
     }
-    output::print(&render(&why, wanted.name()))?;
-    Ok(if why.version.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    output::print(&render(&why, version))
 }
 
-fn render(why: &Why, tool: &str) -> String {
-    let package = &why.package;
-    let Some(version) = &why.version else {
-        return format!("{tool} does not need {package} on this machine\n");
-    };
-    let mut text = format!("{} {version}\n\n", style(package).bold());
+fn render(why: &Why, version: &Version) -> String {
+    let mut text = format!("{} {version}\n\n", style(&why.package).bold());
     for (depth, reason) in why.chain.iter().enumerate() {
         text += &format!(
             "  {}{} needs {}\n",
@@ -69,4 +66,25 @@ fn render(why: &Why, tool: &str) -> String {
         text += "\n  it is the newest version\n";
     }
     text
+}
+
+/// The plan has no such package.
+#[derive(Debug, thiserror::Error)]
+#[error("{tool} does not need {package} on this machine")]
+struct NotNeeded {
+    tool: String,
+    package: PackageName,
+}
+
+impl UserError for NotNeeded {
+    fn code(&self) -> &'static str {
+        "why.not-needed"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!(
+            "`aienv plan {}` lists every package of the plan",
+            self.tool
+        ))
+    }
 }
