@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use crate::host::GpuVendor;
+use crate::types::GpuVendor;
 
 /// The PCI vendor id of NVIDIA.
 pub const NVIDIA: u16 = 0x10de;

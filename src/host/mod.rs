@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::HostError;
 
+pub use crate::types::GpuVendor;
 use crate::types::{Arch, Libc, Os, Target, Version};
 
 /// Environment variables as probes see them: the process's own, or a test's.
@@ -108,20 +109,6 @@ pub struct Cpu {
     /// `i8mm`, `sve` … Sorted.
     #[serde(default)]
     pub features: Vec<String>,
-}
-
-/// Who made a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GpuVendor {
-    /// NVIDIA.
-    Nvidia,
-    /// AMD.
-    Amd,
-    /// Intel.
-    Intel,
-    /// Apple.
-    Apple,
 }
 
 /// One GPU.

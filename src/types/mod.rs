@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod digest;
+mod gpu_vendor;
 mod python;
 mod requirement;
 mod size;
@@ -9,6 +10,7 @@ mod target;
 
 pub use accelerator::Accelerator;
 pub use digest::{ParseDigestError, Sha256, Sha256Hasher};
+pub use gpu_vendor::GpuVendor;
 pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use python::PythonVersion;
