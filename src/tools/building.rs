@@ -60,8 +60,15 @@ impl BuildingIndex<'_> {
             dependencies: Vec::new(),
         };
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
-        self.build(&package, python)
-            .map_err(|error| bad(described(&error)))
+        let metadata = self
+            .build(&package, python)
+            .map_err(|error| bad(described(&error)))?;
+        let digest = package.artifact.sha256.to_string();
+        let source = self.manager.home().cache().join("downloads").join(digest);
+        Ok(CoreMetadata {
+            file_size: source.metadata().ok().map(|file| file.len()),
+            ..metadata
+        })
     }
 
     fn build(
