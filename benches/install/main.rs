@@ -9,8 +9,8 @@
 //! - warm install: caches full, the environment removed.
 //!
 //! Both ask the same index for the same requirements with the same interpreter, wheels only, on
-//! the same file system. Printed are medians, their ratio (below 1: aienv is faster) and the peak
-//! memory of the process. The number of packages installed by each is printed too: only equal work
+//! the same file system, and neither starts what it installed. Printed are medians, their ratio
+//! (below 1: aienv is faster), processor time and peak memory. The number of packages installed by each is printed too: only equal work
 //! compares.
 //!
 //! ```text
@@ -152,8 +152,8 @@ fn run(options: &Options) -> Result<()> {
 
 fn compare(pair: &mut [Box<dyn Contestant>; 2], repeat: usize) -> Result<()> {
     println!(
-        "{:<14}{:>10}{:>10}{:>8}{:>14}{:>12}",
-        "", "aienv", "uv", "ratio", "aienv memory", "uv memory"
+        "{:<14}{:>10}{:>10}{:>8}{:>16}{:>22}",
+        "", "aienv", "uv", "ratio", "processor", "peak memory"
     );
     for situation in Situation::ALL {
         let mut samples: [Vec<Sample>; 2] = [Vec::new(), Vec::new()];
@@ -168,22 +168,7 @@ fn compare(pair: &mut [Box<dyn Contestant>; 2], repeat: usize) -> Result<()> {
                 samples[who].push(measure::run(command)?);
             }
         }
-        let times = [0, 1].map(|who| median(samples[who].iter().map(|s| s.seconds)));
-        let memory = [0, 1].map(|who| {
-            let peaks = samples[who].iter().filter_map(|s| s.peak_bytes);
-            peaks
-                .max()
-                .map_or("unknown".to_owned(), aienv::types::human_bytes)
-        });
-        println!(
-            "{:<14}{:>8.2} s{:>8.2} s{:>8.2}{:>14}{:>12}",
-            situation.name(),
-            times[0],
-            times[1],
-            times[0] / times[1],
-            memory[0],
-            memory[1]
-        );
+        report(situation, &samples);
     }
     println!(
         "packages installed: {} and {}",
@@ -191,6 +176,29 @@ fn compare(pair: &mut [Box<dyn Contestant>; 2], repeat: usize) -> Result<()> {
         pair[1].installed()?
     );
     Ok(())
+}
+
+/// One line: medians of time and processor time, the largest peak of memory.
+fn report(situation: Situation, samples: &[Vec<Sample>; 2]) {
+    let times = [0, 1].map(|who| median(samples[who].iter().map(|s| s.seconds)));
+    let processor = [0, 1].map(|who| median(samples[who].iter().filter_map(|s| s.processor)));
+    let memory = [0, 1].map(|who| {
+        let peaks = samples[who].iter().filter_map(|s| s.peak_bytes);
+        peaks
+            .max()
+            .map_or("unknown".to_owned(), aienv::types::human_bytes)
+    });
+    println!(
+        "{:<14}{:>8.2} s{:>8.2} s{:>8.2}{:>7.2} {:>6.2} s{:>12}{:>10}",
+        situation.name(),
+        times[0],
+        times[1],
+        times[0] / times[1],
+        processor[0],
+        processor[1],
+        memory[0],
+        memory[1]
+    );
 }
 
 /// Brings a contestant into the state a situation starts from.

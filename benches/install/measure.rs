@@ -1,4 +1,4 @@
-//! Time and peak memory of one process.
+//! Time and peak memory of one process and its children.
 
 use std::{
     process::{Command, Stdio},
@@ -12,6 +12,8 @@ use super::Result;
 pub struct Sample {
     /// Wall-clock time.
     pub seconds: f64,
+    /// Processor time, in programs and in the kernel; where it is known.
+    pub processor: Option<f64>,
     /// Largest resident set, the process and the children it waited for; where it is known.
     pub peak_bytes: Option<u64>,
 }
@@ -25,7 +27,11 @@ pub fn run(mut command: Command) -> Result<Sample> {
         .stderr(log.reopen()?);
     let start = Instant::now();
     let child = command.spawn()?;
-    let (success, peak_bytes) = wait(child)?;
+    let Ended {
+        success,
+        processor,
+        peak_bytes,
+    } = wait(child)?;
     let seconds = start.elapsed().as_secs_f64();
     if !success {
         let said = std::fs::read_to_string(log.path())?;
@@ -33,12 +39,19 @@ pub fn run(mut command: Command) -> Result<Sample> {
     }
     Ok(Sample {
         seconds,
+        processor,
         peak_bytes,
     })
 }
 
+struct Ended {
+    success: bool,
+    processor: Option<f64>,
+    peak_bytes: Option<u64>,
+}
+
 #[cfg(unix)]
-fn wait(child: std::process::Child) -> Result<(bool, Option<u64>)> {
+fn wait(child: std::process::Child) -> Result<Ended> {
     let mut status = 0;
     // SAFETY: an all-zero rusage is a valid one.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -51,12 +64,21 @@ fn wait(child: std::process::Child) -> Result<(bool, Option<u64>)> {
     let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
     let peak = u64::try_from(usage.ru_maxrss)? * unit;
     let success = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-    Ok((success, Some(peak)))
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Ok(Ended {
+        success,
+        processor: Some(seconds(usage.ru_utime) + seconds(usage.ru_stime)),
+        peak_bytes: Some(peak),
+    })
 }
 
 #[cfg(not(unix))]
-fn wait(mut child: std::process::Child) -> Result<(bool, Option<u64>)> {
-    Ok((child.wait()?.success(), None))
+fn wait(mut child: std::process::Child) -> Result<Ended> {
+    Ok(Ended {
+        success: child.wait()?.success(),
+        processor: None,
+        peak_bytes: None,
+    })
 }
 
 /// The middle value, or the mean of the two in the middle.

@@ -117,10 +117,23 @@ impl IndexClient {
         }
     }
 
-    fn start_releases(&self, index: &IndexId, package: &PackageName) -> Slot<Releases> {
+    /// Starts to look for the releases of a package. A caller that waits for them anyway looks
+    /// at the disk itself: handing a thing that takes a millisecond from thread to thread takes
+    /// longer than the thing.
+    fn start_releases(
+        &self,
+        index: &IndexId,
+        package: &PackageName,
+        waiting: bool,
+    ) -> Slot<Releases> {
         let (slot, new) = self.shared.pages.slot((index.clone(), package.clone()));
         if new {
-            let (shared, filling) = (Arc::clone(&self.shared), Filling(Arc::clone(&slot)));
+            let filling = Filling(Arc::clone(&slot));
+            if waiting && let Some(kept) = self.shared.kept_releases(index, package) {
+                let _ = filling.0.set(Ok(Arc::new(kept)));
+                return slot;
+            }
+            let shared = Arc::clone(&self.shared);
             let (index, package) = (index.clone(), package.clone());
             self.runtime.spawn(async move {
                 let _ = filling.0.set(shared.releases(&index, &package).await);
@@ -129,14 +142,19 @@ impl IndexClient {
         slot
     }
 
-    fn start_metadata(&self, file: &DistFile) -> Slot<CoreMetadata> {
+    /// Starts to look for the metadata of a file, like [`start_releases`](Self::start_releases).
+    fn start_metadata(&self, file: &DistFile, waiting: bool) -> Slot<CoreMetadata> {
         let key = file
             .sha256
             .map_or_else(|| file.url.clone(), |digest| digest.to_string());
         let (slot, new) = self.shared.metadata.slot(key);
         if new {
-            let (shared, filling) = (Arc::clone(&self.shared), Filling(Arc::clone(&slot)));
-            let file = file.clone();
+            let filling = Filling(Arc::clone(&slot));
+            if waiting && let Some(kept) = self.shared.cache.metadata(file) {
+                let _ = filling.0.set(Ok(Arc::new(kept)));
+                return slot;
+            }
+            let (shared, file) = (Arc::clone(&self.shared), file.clone());
             self.runtime.spawn(async move {
                 let _ = filling.0.set(shared.metadata(&file).await.map(Arc::new));
             });
@@ -151,11 +169,11 @@ impl PackageIndex for IndexClient {
         index: &IndexId,
         package: &PackageName,
     ) -> Result<Arc<Releases>, IndexError> {
-        self.start_releases(index, package).wait().clone()
+        self.start_releases(index, package, true).wait().clone()
     }
 
     fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> {
-        self.start_metadata(file).wait().clone()
+        self.start_metadata(file, true).wait().clone()
     }
 
     fn digest(&self, file: &DistFile) -> Result<Sha256, IndexError> {
@@ -171,11 +189,11 @@ impl PackageIndex for IndexClient {
     }
 
     fn prefetch_releases(&self, index: &IndexId, package: &PackageName) {
-        self.start_releases(index, package);
+        self.start_releases(index, package, false);
     }
 
     fn prefetch_metadata(&self, file: &DistFile) {
-        self.start_metadata(file);
+        self.start_metadata(file, false);
     }
 }
 
@@ -190,15 +208,7 @@ impl Shared {
         index: &IndexId,
         package: &PackageName,
     ) -> Result<Arc<Releases>, IndexError> {
-        let bases = match index {
-            IndexId::Default => self.indexes.clone(),
-            IndexId::Torch(accelerator) => {
-                let base = self.torch.below(&format!("{accelerator}/"));
-                let base = SourceUrl::parse_base(base.as_str())
-                    .map_err(|error| network(package, &self.torch, NetError::from(error)))?;
-                vec![base]
-            }
-        };
+        let bases = self.bases(index, package)?;
         // All are asked at once; which answers decide is still a matter of order.
         let answers = join_all(bases.iter().map(|base| self.page(base, package))).await;
         for answer in answers {
@@ -213,6 +223,39 @@ impl Shared {
         })
     }
 
+    /// The indexes to be asked, in order.
+    fn bases(&self, index: &IndexId, package: &PackageName) -> Result<Vec<SourceUrl>, IndexError> {
+        match index {
+            IndexId::Default => Ok(self.indexes.clone()),
+            IndexId::Torch(accelerator) => {
+                let base = self.torch.below(&format!("{accelerator}/"));
+                let base = SourceUrl::parse_base(base.as_str())
+                    .map_err(|error| network(package, &self.torch, NetError::from(error)))?;
+                Ok(vec![base])
+            }
+        }
+    }
+
+    /// The releases of a package as far as the disk tells without asking anybody.
+    fn kept_releases(&self, index: &IndexId, package: &PackageName) -> Option<Releases> {
+        for base in self.bases(index, package).ok()? {
+            let url = base.below(&format!("{package}/"));
+            let entry = self.cache.page(url.as_str())?;
+            if !self.holds(&entry) {
+                return None;
+            }
+            if entry.releases.is_some() {
+                return entry.releases;
+            }
+        }
+        None
+    }
+
+    /// Whether what is kept is used without asking.
+    fn holds(&self, entry: &Entry) -> bool {
+        self.client.is_offline() || (!self.refresh && entry.freshness.is_fresh(SystemTime::now()))
+    }
+
     /// The page of a package on one index; `None` when it has no such package.
     async fn page(
         self: &Arc<Self>,
@@ -225,12 +268,7 @@ impl Shared {
             .await
             .ok_or(IndexError::Stopped)?;
         let kept = match kept {
-            Some(entry)
-                if self.client.is_offline()
-                    || (!self.refresh && entry.freshness.is_fresh(SystemTime::now())) =>
-            {
-                return Ok(entry.releases);
-            }
+            Some(entry) if self.holds(&entry) => return Ok(entry.releases),
             kept => kept,
         };
         let _permit = self

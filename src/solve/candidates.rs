@@ -306,6 +306,34 @@ impl<'a> CandidateSource<'a> {
         otherwise.map(|at| of.list[at].version.clone())
     }
 
+    /// The files of the versions that [`choose`](Self::choose) would come to after `version`, one
+    /// by one, were each of them refused.
+    pub fn following<'c>(
+        &'c self,
+        package: &'c PackageName,
+        of: &'c Candidates,
+        set: &'c VersionSet,
+        version: &Version,
+        wanted: PythonMask,
+        prereleases: bool,
+    ) -> impl Iterator<Item = &'c DistFile> {
+        let first = of.position(version).map_or(of.list.len(), |at| at + 1);
+        let prereleases = prereleases || of.only_prereleases;
+        (first..of.list.len()).filter_map(move |at| {
+            let candidate = &of.list[at];
+            if !set.contains(&candidate.version) || candidate.prerelease && !prereleases {
+                return None;
+            }
+            let usable = self.usable(package, of, at);
+            if usable.mask & wanted == 0 || usable.yanked {
+                return None;
+            }
+            let python = (usable.mask & wanted).trailing_zeros() as usize;
+            let file = usable.best.get(python).copied().flatten()?;
+            of.releases.versions.get(&candidate.version)?.get(file)
+        })
+    }
+
     /// The file of `version` for interpreter `python`, or for the first interpreter it runs on.
     pub fn file<'c>(
         &self,

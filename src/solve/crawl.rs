@@ -84,6 +84,7 @@ impl<'a> Crawl<'a> {
 
     fn push(&self, dependencies: Dependencies) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = queue.waiting.len();
         for (participant, set) in dependencies {
             if let Participant::Conditional(conditional) = &participant {
                 for inner in self.expander.conditional(conditional) {
@@ -97,8 +98,12 @@ impl<'a> Crawl<'a> {
                 queue.waiting.push_back((participant, set));
             }
         }
+        let new = queue.waiting.len() - before;
         drop(queue);
-        self.changed.notify_all();
+        // Waking all for each answer was most of the time of a plan from full caches.
+        for _ in 0..new {
+            self.changed.notify_one();
+        }
     }
 
     fn next(&self) -> Option<(Participant, VersionSet)> {
@@ -119,11 +124,13 @@ impl<'a> Crawl<'a> {
     }
 
     fn finish(&self) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .working -= 1;
-        self.changed.notify_all();
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.working -= 1;
+        let over = queue.working == 0 && queue.waiting.is_empty();
+        drop(queue);
+        if over {
+            self.changed.notify_all();
+        }
     }
 
     fn visit(&self, participant: &Participant, set: &VersionSet) {

@@ -37,7 +37,12 @@ pub struct Provider<'a> {
     /// package is being decided this is the current decision.
     python: Cell<usize>,
     met: RefCell<HashMap<Participant, usize>>,
+    /// For each package the version chosen last, and how often that changed.
+    tried: RefCell<HashMap<PackageName, (Version, usize)>>,
 }
+
+/// The most versions of one package whose metadata is asked for ahead.
+const MOST_AHEAD: usize = 32;
 
 /// Higher is decided first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +67,7 @@ impl<'a> Provider<'a> {
             expander,
             python: Cell::new(0),
             met: RefCell::default(),
+            tried: RefCell::default(),
         }
     }
 
@@ -98,9 +104,35 @@ impl<'a> Provider<'a> {
             self.python_bit()
         };
         let prereleases = self.expander.accepts_prereleases(name);
-        Ok(self
+        let chosen = self
             .source
-            .choose(name, &candidates, set, wanted, prereleases))
+            .choose(name, &candidates, set, wanted, prereleases);
+        if let Some(version) = &chosen {
+            let ahead = self.look_ahead(name, version);
+            let next =
+                self.source
+                    .following(name, &candidates, set, version, wanted, prereleases);
+            for file in next.take(ahead) {
+                self.index.prefetch_metadata(file);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// How many versions after this one will probably be tried as well. Where the versions of a
+    /// package are refused one after the other, each would otherwise cost the time of a request.
+    fn look_ahead(&self, name: &PackageName, version: &Version) -> usize {
+        let mut tried = self.tried.borrow_mut();
+        let Some((last, changes)) = tried.get_mut(name) else {
+            tried.insert(name.clone(), (version.clone(), 0));
+            return 0;
+        };
+        if last == version {
+            return 0;
+        }
+        *last = version.clone();
+        *changes += 1;
+        (4 << (*changes).min(4)).min(MOST_AHEAD)
     }
 
     fn package_dependencies(
