@@ -224,7 +224,7 @@ mod tests {
             requires_python: Some(">=3.8, <4".parse().unwrap()),
             yanked: Some("why".to_owned()),
             metadata_file: Some(MetadataFile {
-                sha256: (url.len() % 2 == 0).then(|| Sha256::of(url)),
+                sha256: url.len().is_multiple_of(2).then(|| Sha256::of(url)),
             }),
         };
         (version, file)

@@ -6,7 +6,10 @@
 //! make a prefix break when the store moves. Which one works is found out once per pair of folders
 //! by trying, not by looking up file-system names.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// How files get from the store into a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +87,8 @@ fn copy(from: &Path, to: &Path, executable: bool) -> io::Result<()> {
     super::set_executable(to, executable)
 }
 
-/// Creates the symbolic link `link` that points to the file `target` (as written, so relative to
-/// the folder of `link`). On Windows, where links need a privilege, the file is copied instead.
+/// Creates the symbolic link `link` that points to `target` (as written, so relative to the folder
+/// of `link`). On Windows links need a privilege; without it what `target` is now is copied.
 pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(target, link);
@@ -95,16 +98,53 @@ pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
             Some(parent) if target.is_relative() => parent.join(target),
             _ => target.to_path_buf(),
         };
+        // Windows wants its own separator inside a link.
+        let target: PathBuf = target.components().collect();
         if source.is_dir() {
-            return std::os::windows::fs::symlink_dir(target, link);
+            return std::os::windows::fs::symlink_dir(target, link)
+                .or_else(|_| copy_folder(&source, link));
         }
         std::os::windows::fs::symlink_file(target, link)
             .or_else(|_| fs::copy(source, link).map(|_| ()))
     }
 }
 
-/// Gives the program `target` the name `link`: a relative symbolic link on Unix, a hard link or
-/// copy (with the `.exe` that Windows wants) elsewhere.
+/// Copies a folder with all that is in it.
+#[cfg(windows)]
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    // Listed before the copy exists, which may lie inside of what is copied.
+    let entries: Vec<walkdir::DirEntry> = walkdir::WalkDir::new(from)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(io::Error::from)?;
+    for entry in entries {
+        let below = entry.path().strip_prefix(from).unwrap_or(entry.path());
+        match entry.file_type().is_dir() {
+            true => fs::create_dir_all(to.join(below))?,
+            false => {
+                fs::copy(entry.path(), to.join(below))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name `link` as a program can bear it that is like `program`: on Windows the ending says
+/// that it is one.
+pub fn name_for_program(link: &Path, program: &Path) -> PathBuf {
+    let mut name = link.as_os_str().to_owned();
+    if cfg!(windows)
+        && let Some(ending) = program.extension()
+        && link.extension() != Some(ending)
+    {
+        name.push(".");
+        name.push(ending);
+    }
+    name.into()
+}
+
+/// Gives the program `target` the name `link`, which must be free: a relative symbolic link on
+/// Unix, a hard link or copy elsewhere.
 pub fn link_program(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -116,20 +156,17 @@ pub fn link_program(target: &Path, link: &Path) -> io::Result<()> {
     }
     #[cfg(windows)]
     {
-        let mut name = link.as_os_str().to_owned();
-        if let Some(extension) = target.extension()
-            && link.extension().is_none()
-        {
-            name.push(".");
-            name.push(extension);
-        }
-        fs::hard_link(target, &name).or_else(|_| fs::copy(target, &name).map(|_| ()))
+        fs::hard_link(target, link).or_else(|error| match error.kind() {
+            // Writing to the name would write to the file that has it already.
+            io::ErrorKind::AlreadyExists => Err(error),
+            _ => fs::copy(target, link).map(|_| ()),
+        })
     }
 }
 
 /// The way from the folder `from` to `to`, when both start alike.
 #[cfg(unix)]
-fn relative_path(from: &Path, to: &Path) -> Option<std::path::PathBuf> {
+fn relative_path(from: &Path, to: &Path) -> Option<PathBuf> {
     let common = from
         .components()
         .zip(to.components())
@@ -140,7 +177,7 @@ fn relative_path(from: &Path, to: &Path) -> Option<std::path::PathBuf> {
     }
     let up = from.components().skip(common).map(|_| "..");
     Some(
-        up.map(std::path::PathBuf::from)
+        up.map(PathBuf::from)
             .chain([to.components().skip(common).collect()])
             .collect(),
     )
