@@ -88,7 +88,8 @@ fn copy(from: &Path, to: &Path, executable: bool) -> io::Result<()> {
 }
 
 /// Creates the symbolic link `link` that points to `target` (as written, so relative to the folder
-/// of `link`). On Windows links need a privilege; without it what `target` is now is copied.
+/// of `link`). On Windows symbolic links need a privilege; without it a file gets a hard link or a
+/// copy instead. Folders do not: copies of folders that hold such copies could fill any disk.
 pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(target, link);
@@ -98,35 +99,23 @@ pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
             Some(parent) if target.is_relative() => parent.join(target),
             _ => target.to_path_buf(),
         };
+        use std::os::windows::fs::{symlink_dir, symlink_file};
+
         // Windows wants its own separator inside a link.
         let target: PathBuf = target.components().collect();
-        if source.is_dir() {
-            return std::os::windows::fs::symlink_dir(target, link)
-                .or_else(|_| copy_folder(&source, link));
+        let made = match source.is_dir() {
+            true => symlink_dir(target, link),
+            false => symlink_file(target, link),
+        };
+        // Some of its stand-ins say yes and do nothing.
+        if made.is_ok() && link.symlink_metadata().is_ok() {
+            return Ok(());
         }
-        std::os::windows::fs::symlink_file(target, link)
-            .or_else(|_| fs::copy(source, link).map(|_| ()))
-    }
-}
-
-/// Copies a folder with all that is in it.
-#[cfg(windows)]
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    // Listed before the copy exists, which may lie inside of what is copied.
-    let entries: Vec<walkdir::DirEntry> = walkdir::WalkDir::new(from)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .map_err(io::Error::from)?;
-    for entry in entries {
-        let below = entry.path().strip_prefix(from).unwrap_or(entry.path());
-        match entry.file_type().is_dir() {
-            true => fs::create_dir_all(to.join(below))?,
-            false => {
-                fs::copy(entry.path(), to.join(below))?;
-            }
+        match source.is_dir() {
+            true => made,
+            false => fs::hard_link(&source, link).or_else(|_| fs::copy(source, link).map(|_| ())),
         }
     }
-    Ok(())
 }
 
 /// The name `link` as a program can bear it that is like `program`: on Windows the ending says
@@ -210,6 +199,34 @@ mod tests {
             }
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn a_link_leads_to_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("real/below")).unwrap();
+        fs::write(at("real/below/file"), "content").unwrap();
+        fs::create_dir(at("other")).unwrap();
+        symlink_file(Path::new("../real/below/file"), &at("other/file")).unwrap();
+        assert_eq!(fs::read_to_string(at("other/file")).unwrap(), "content");
+    }
+
+    #[test]
+    fn a_program_gets_a_name_that_can_be_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let ending = std::env::consts::EXE_SUFFIX;
+        let program = folder.path().join(format!("tool-1.2{ending}"));
+        fs::write(&program, "program").unwrap();
+        let name = name_for_program(&folder.path().join("tool"), &program);
+        assert_eq!(name, folder.path().join(format!("tool{ending}")));
+        assert_eq!(name_for_program(&name, &program), name);
+        link_program(&program, &name).unwrap();
+        assert_eq!(fs::read_to_string(&name).unwrap(), "program");
+        fs::remove_file(&name).unwrap();
+        fs::write(&name, "somebody else's").unwrap();
+        assert!(link_program(&program, &name).is_err());
+        assert_eq!(fs::read_to_string(&name).unwrap(), "somebody else's");
     }
 
     #[cfg(unix)]

@@ -86,8 +86,10 @@ pub(super) struct Launcher {
 impl Launcher {
     /// Copies this program to `path`.
     pub(super) fn copy_to(path: PathBuf) -> io::Result<Self> {
-        let size = fs::copy(std::env::current_exe()?, &path)?;
-        let sha256 = Sha256::of_reader(fs::File::open(&path)?)?;
+        fs::copy(std::env::current_exe()?, &path)?;
+        let file = fs::File::open(&path)?;
+        let size = file.metadata()?.len();
+        let sha256 = Sha256::of_reader(file)?;
         Ok(Self { path, size, sha256 })
     }
 }
