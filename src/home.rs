@@ -42,14 +42,19 @@ pub struct Home {
 pub struct NoHome;
 
 impl Home {
-    /// `$AIENV_HOME`, else `aienv` in the platform's data folder.
+    /// `$AIENV_HOME`, else `aienv` in the platform's data folder; on Windows that of this machine,
+    /// as the other one is copied between machines and some gigabytes are not for that.
     pub fn from_env() -> Result<Self, NoHome> {
         if let Some(root) = std::env::var_os("AIENV_HOME").filter(|v| !v.is_empty()) {
             let root = PathBuf::from(root);
             return Ok(Self::at(std::path::absolute(&root).unwrap_or(root)));
         }
         let base = etcetera::choose_base_strategy().map_err(|_| NoHome)?;
-        Ok(Self::at(base.data_dir().join("aienv")))
+        let folder = match cfg!(windows) {
+            true => base.cache_dir(),
+            false => base.data_dir(),
+        };
+        Ok(Self::at(folder.join("aienv")))
     }
 
     /// A home at the given absolute path; nothing is created.

@@ -127,6 +127,10 @@ fn a_tool_sees_nothing_of_another_python() {
         .env("CUDA_HOME", "/nowhere");
     world.shim("tiny", &["x"]).ok().prints("tiny 1.0");
     for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "CUDA_HOME"] {
+        // Elsewhere it is a name like any other.
+        if name == "LD_LIBRARY_PATH" && !cfg!(target_os = "linux") {
+            continue;
+        }
         let run = world.shim("tiny", &["--print-env", name]).ok();
         assert!(
             !run.stdout().contains("nowhere"),

@@ -6,7 +6,7 @@ mod support;
 
 use std::io::Read as _;
 
-use support::{Dialect, Sdist, Tree, Wheel, World, index_tool, tree_tool, world};
+use support::{Dialect, Sdist, Tree, Wheel, World, index_tool, tree_tool};
 
 /// Large enough to be seen when it is stored.
 const BIG: usize = 3 << 20;
@@ -191,7 +191,7 @@ fn a_python_that_changed_or_went_away_is_noticed_and_repaired() {
     use std::io::Write as _;
     let mut world = world();
     world.index().add(Wheel::command("tiny", "1.0"));
-    let usual = world::test_python().path.parent().unwrap();
+    let usual = support::world::test_python().path.parent().unwrap();
     let python = world.own_python();
     install(&world, &[&world.tool("tiny")]);
     world.shim("tiny", &[]).ok();

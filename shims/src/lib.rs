@@ -25,5 +25,9 @@ pub use exec::{StartError, command, exec, replace};
 pub use record::{FORMAT, InterpreterCheck, LaunchRecord, RecordError, RecordProblem, Service};
 pub use shim::run_if_shim;
 
+/// On Windows a launcher `name.exe` with a script `name-script.py` beside it starts the script with
+/// the `python.exe` beside them: how the scripts of an environment are commands there.
+pub const SCRIPT_SUFFIX: &str = "-script.py";
+
 /// Folder below `bin/` that holds the launch records.
 pub const RECORDS_DIR: &str = ".launch";

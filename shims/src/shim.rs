@@ -16,7 +16,7 @@ use crate::{LaunchRecord, RECORDS_DIR, exec::exec};
 /// exit code 127.
 pub fn run_if_shim() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
-    let argv0 = arguments.next()?;
+    let argv0 = own_name(arguments.next()?);
     let name = command_name(&argv0)?;
     if name.eq_ignore_ascii_case("aienv") {
         return None;
@@ -26,6 +26,10 @@ pub fn run_if_shim() -> Option<ExitCode> {
         Err(problem) => return Some(fail(&problem, 126, "run `aienv repair --all`")),
     };
     let Some(record) = record else {
+        #[cfg(windows)]
+        if let Some(code) = script::run_beside(Path::new(&argv0), name, arguments) {
+            return Some(code);
+        }
         if name.to_string_lossy().starts_with("aienv") {
             return None;
         }
@@ -44,9 +48,58 @@ pub fn run_if_shim() -> Option<ExitCode> {
     }))
 }
 
+/// The name this process was started under. On Unix that is the first argument, which knows the
+/// links that led here. On Windows it is whatever was typed, even without the folder; the system
+/// knows the file's whole name there.
+fn own_name(argv0: OsString) -> OsString {
+    if !cfg!(windows) {
+        return argv0;
+    }
+    std::env::current_exe().map_or(argv0, PathBuf::into_os_string)
+}
+
 fn fail(message: &str, code: u8, hint: &str) -> ExitCode {
     eprintln!("error: {message}\n   hint: {hint}");
     ExitCode::from(code)
+}
+
+/// Scripts of an environment on Windows: `name.exe` starts `name-script.py` with `python.exe`, all
+/// three in one folder.
+#[cfg(windows)]
+mod script {
+    use std::{
+        ffi::{OsStr, OsString},
+        path::Path,
+        process::{Command, ExitCode},
+    };
+
+    use super::fail;
+    use crate::{SCRIPT_SUFFIX, exec::replace};
+
+    /// Runs the script beside `launcher`; `None` if there is none.
+    pub(super) fn run_beside(
+        launcher: &Path,
+        name: &OsStr,
+        arguments: impl Iterator<Item = OsString>,
+    ) -> Option<ExitCode> {
+        let mut file_name = name.to_owned();
+        file_name.push(SCRIPT_SUFFIX);
+        let script = launcher.with_file_name(file_name);
+        if !script.is_file() {
+            return None;
+        }
+        let python = launcher.with_file_name("python.exe");
+        let mut command = Command::new(&python);
+        command.arg(&script).args(arguments);
+        Some(replace(command).unwrap_or_else(|error| {
+            let message = format!("`{}` could not be started: {error}", python.display());
+            fail(
+                &message,
+                126,
+                "run `aienv repair` for the tool it belongs to",
+            )
+        }))
+    }
 }
 
 /// The name a program was started under, without the ending of executables.

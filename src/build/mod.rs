@@ -27,7 +27,7 @@ use crate::{
     progress::{Progress, Silent},
     solve::{Problem, PythonCandidate, ResolveError, resolve},
     store::{Entry, Store, VerifiedFile, unpack_source},
-    types::{Accelerator, PythonVersion, Requirement, Sha256, Target, Version},
+    types::{Accelerator, PythonVersion, Requirement, Sha256, Target, Version, parse_requirement},
 };
 
 /// Fetches what the store lacks.
@@ -134,12 +134,10 @@ impl Builder<'_> {
         let more: Option<Vec<String>> = self.answer(package, workspace, more)?;
         let before = requires.len();
         for text in more.into_iter().flatten() {
-            let requirement = text
-                .parse::<Requirement>()
-                .map_err(|_| BuildError::BadAnswer {
-                    package: package.name.to_string(),
-                    answer: text,
-                })?;
+            let requirement = parse_requirement(&text).map_err(|_| BuildError::BadAnswer {
+                package: package.name.to_string(),
+                answer: text,
+            })?;
             if !requires.contains(&requirement) {
                 requires.push(requirement);
             }

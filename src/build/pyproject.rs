@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
-use crate::types::Requirement;
+use crate::types::{Requirement, parse_requirement};
 
 /// The build system of a source tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +69,7 @@ impl BuildSystem {
             .requires
             .iter()
             .map(|text| {
-                text.parse()
-                    .map_err(|_| BuildSystemError::Requirement(text.clone()))
+                parse_requirement(text).map_err(|_| BuildSystemError::Requirement(text.clone()))
             })
             .collect::<Result<_, _>>()?;
         for folder in &table.backend_path {
@@ -111,5 +110,26 @@ mod tests {
             BuildSystem::read(Some(out)),
             Err(BuildSystemError::BackendPath(_))
         ));
+    }
+
+    #[test]
+    fn requirements_that_are_none() {
+        for bad in [
+            "a-",
+            "a_>=1",
+            "a.",
+            "a[b-]",
+            "a @ https://h.example/${HOME}",
+            "",
+        ] {
+            let text = format!("[build-system]\nrequires = [\"{bad}\"]");
+            assert!(
+                matches!(
+                    BuildSystem::read(Some(&text)),
+                    Err(BuildSystemError::Requirement(text)) if text == bad
+                ),
+                "{bad}"
+            );
+        }
     }
 }

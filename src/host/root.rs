@@ -88,15 +88,18 @@ pub(super) mod fixture {
 
     /// A temporary tree with the given files; a path that ends in `/` is an empty folder.
     pub(in crate::host) struct Tree {
-        folder: tempfile::TempDir,
+        /// Removed with the tree.
+        _folder: tempfile::TempDir,
         pub(in crate::host) root: Root,
     }
 
     impl Tree {
         pub(in crate::host) fn new(files: &[(&str, &str)]) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let root = Root::at(folder.path());
-            let tree = Self { folder, root };
+            let tree = Self {
+                root: Root::at(folder.path()),
+                _folder: folder,
+            };
             for (path, text) in files {
                 tree.write(path, text.as_bytes());
             }
@@ -111,10 +114,6 @@ pub(super) mod fixture {
             }
             fs::create_dir_all(full.parent().unwrap()).unwrap();
             fs::write(full, bytes).unwrap();
-        }
-
-        pub(in crate::host) fn folder(&self) -> &Path {
-            self.folder.path()
         }
     }
 }

@@ -30,7 +30,7 @@ use super::{CoreMetadata, DistFile, Releases, core_metadata::Compact, stored};
 use crate::{home::Home, types::Sha256};
 
 /// Version of the form of everything here; entries of another are absent.
-pub(super) const FORMAT: &[u8; 8] = b"aienv\0\0\x02";
+pub(super) const FORMAT: &[u8; 8] = b"aienv\0\0\x03";
 
 /// How long a page without any caching header is fresh.
 const MINIMUM_LIFETIME: Duration = Duration::from_secs(600);
@@ -359,7 +359,7 @@ mod tests {
         cache.keep_page(address, &freshness, Some(&Releases::default()));
         assert!(cache.page(address).unwrap().releases.is_some());
         let path = sharded(&cache.http, &Sha256::of(address));
-        for bytes in [&b""[..], b"aienv\0\0\x02abc", b"aienv\0\0\x01\xff\xff\xff"] {
+        for bytes in [&b""[..], b"aienv\0\0\x03abc", b"aienv\0\0\x01\xff\xff\xff"] {
             fs::write(&path, bytes).unwrap();
             assert!(cache.page(address).is_none());
         }

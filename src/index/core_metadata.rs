@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{CoreMetadata, lenient};
-use crate::types::{ExtraName, PackageName, Version};
+use crate::types::{ExtraName, PackageName, Version, parse_requirement};
 
 impl CoreMetadata {
     /// Reads the content of `METADATA`.
@@ -48,12 +48,20 @@ impl Compact {
         Some(CoreMetadata {
             name: self.name.parse().ok()?,
             version: self.version.parse().ok()?,
-            requires_dist: parsed(&self.requires_dist)?,
+            requires_dist: self
+                .requires_dist
+                .iter()
+                .map(|text| parse_requirement(text).ok())
+                .collect::<Option<_>>()?,
             requires_python: match &self.requires_python {
                 Some(text) => Some(text.parse().ok()?),
                 None => None,
             },
-            provides_extra: parsed(&self.provides_extra)?,
+            provides_extra: self
+                .provides_extra
+                .iter()
+                .map(|text| text.parse().ok())
+                .collect::<Option<_>>()?,
             file_size: self.file_size,
         })
     }
@@ -61,10 +69,6 @@ impl Compact {
 
 fn texts(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
-}
-
-fn parsed<T: FromStr>(texts: &[String]) -> Option<Vec<T>> {
-    texts.iter().map(|text| text.parse().ok()).collect()
 }
 
 /// The headers of a metadata file that matter.

@@ -140,7 +140,7 @@ impl DistFile {
             size: None,
             requires_python: None,
             yanked: None,
-            has_metadata: false,
+            metadata_file: None,
         };
         Ok((version, file))
     }

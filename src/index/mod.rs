@@ -69,8 +69,15 @@ pub struct DistFile {
     pub requires_python: Option<VersionSpecifiers>,
     /// Withdrawn (PEP 592), with the reason (may be empty).
     pub yanked: Option<String>,
-    /// A metadata file lies beside it (PEP 658/714).
-    pub has_metadata: bool,
+    /// The metadata file beside it (PEP 658/714), if the index says that there is one.
+    pub metadata_file: Option<MetadataFile>,
+}
+
+/// What an index says of the metadata file beside a wheel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetadataFile {
+    /// Its digest, if stated.
+    pub sha256: Option<Sha256>,
 }
 
 /// Wheel or source distribution.

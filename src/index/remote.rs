@@ -15,7 +15,7 @@ use std::{
 use url::Url;
 
 use super::{
-    CoreMetadata, DistFile, DistKind, IndexError, Subject,
+    CoreMetadata, DistFile, DistKind, IndexError, MetadataFile, Subject,
     cache::Cache,
     core_metadata::Headers,
     file_name,
@@ -128,8 +128,8 @@ impl Remote {
 
     /// The content of METADATA.
     async fn wheel(&self, file: &DistFile) -> Result<Member, IndexError> {
-        if file.has_metadata
-            && let Some(content) = self.beside(file).await?
+        if let Some(beside) = file.metadata_file
+            && let Some(content) = self.beside(file, beside).await?
         {
             return Ok(Member {
                 content,
@@ -172,14 +172,31 @@ impl Remote {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The metadata file beside the wheel; `None` when the index promised one that is not there.
-    async fn beside(&self, file: &DistFile) -> Result<Option<Vec<u8>>, IndexError> {
+    /// The metadata file beside the wheel; `None` when the index promised one that is not there,
+    /// or not the one it promised: the wheel itself still tells the truth then, and what is
+    /// installed in the end is checked by the wheel's own digest.
+    async fn beside(
+        &self,
+        file: &DistFile,
+        promised: MetadataFile,
+    ) -> Result<Option<Vec<u8>>, IndexError> {
         let Ok(mut url) = Url::parse(&file.url) else {
             return Ok(None);
         };
         url.set_path(&format!("{}.metadata", url.path()));
         match self.client.get(url).page().read(LARGEST_METADATA).await {
-            Ok(page) => Ok(Some(page.body)),
+            Ok(page) => {
+                let found = Sha256::of(&page.body);
+                let wrong = promised.sha256.filter(|expected| *expected != found);
+                if let Some(expected) = wrong {
+                    tracing::warn!(
+                        "the metadata file of `{}` has the sha256 {found} instead of {expected}; \
+                         reading the wheel itself",
+                        file.file_name
+                    );
+                }
+                Ok(wrong.is_none().then_some(page.body))
+            }
             Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => Ok(None),
             Err(error) => Err(network(file, error)),
         }

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DistFile, DistKind, Releases, tags::WheelTags};
+use super::{DistFile, DistKind, MetadataFile, Releases, tags::WheelTags};
 use crate::types::{Sha256, Version, VersionSpecifiers};
 
 /// The kept form.
@@ -51,7 +51,8 @@ struct StoredFile<'a> {
     requires_python: Option<u32>,
     #[serde(borrow)]
     yanked: Option<&'a str>,
-    has_metadata: bool,
+    /// The metadata file's digest, in an option of its own.
+    metadata_file: Option<Option<[u8; 32]>>,
 }
 
 /// Strings in the order of their first use.
@@ -110,7 +111,9 @@ pub(super) fn encode(releases: &Releases) -> Option<Vec<u8>> {
                             .and_then(|s| known.get(s))
                             .map(|text| specifiers.place(text)),
                         yanked: file.yanked.as_deref(),
-                        has_metadata: file.has_metadata,
+                        metadata_file: file
+                            .metadata_file
+                            .map(|beside| beside.sha256.map(|digest| *digest.as_bytes())),
                     }
                 })
                 .collect(),
@@ -161,7 +164,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Releases> {
                 None => None,
             },
             yanked: file.yanked.map(str::to_owned),
-            has_metadata: file.has_metadata,
+            metadata_file: file.metadata_file.map(|digest| MetadataFile {
+                sha256: digest.map(Sha256::from_bytes),
+            }),
         })
     };
     let versions = stored
@@ -218,7 +223,9 @@ mod tests {
             size: Some(7),
             requires_python: Some(">=3.8, <4".parse().unwrap()),
             yanked: Some("why".to_owned()),
-            has_metadata: true,
+            metadata_file: Some(MetadataFile {
+                sha256: url.len().is_multiple_of(2).then(|| Sha256::of(url)),
+            }),
         };
         (version, file)
     }
@@ -241,7 +248,7 @@ mod tests {
         }
         let (version, mut bare) = file("demo-3.zip", "http://other.example/é/demo-3.zip");
         (bare.sha256, bare.size, bare.requires_python, bare.yanked) = (None, None, None, None);
-        bare.has_metadata = false;
+        bare.metadata_file = None;
         releases.versions.entry(version).or_default().push(bare);
         let again = decode(&encode(&releases).unwrap()).unwrap();
         assert_eq!(again.versions, releases.versions);

@@ -606,7 +606,7 @@ mod tests {
                 size: None,
                 requires_python: None,
                 yanked: None,
-                has_metadata: false,
+                metadata_file: None,
             })
             .collect();
         assert_eq!(files[5].kind, DistKind::Sdist);

@@ -284,14 +284,14 @@ const WHEEL: &str = "demo-1.0-py3-none-any.whl";
 fn metadata_of(
     bytes: &[u8],
     name: &str,
-    beside: bool,
+    beside: Option<MetadataFile>,
     answer: impl Fn(&Seen, &[u8]) -> Answer + Send + Sync + 'static,
 ) -> (Result<Arc<CoreMetadata>, IndexError>, Vec<Seen>, World) {
     let body = bytes.to_vec();
     let server = Loopback::start(move |seen| answer(seen, &body));
     let world = World::new(server.url("/simple"));
     let mut wanted = file(&server, name, Some(Sha256::of(bytes)));
-    wanted.has_metadata = beside;
+    wanted.metadata_file = beside;
     let result = world.client(&server).metadata(&wanted);
     let seen = server.seen();
     if let Ok(metadata) = &result {
@@ -308,9 +308,9 @@ fn needs(result: Result<Arc<CoreMetadata>, IndexError>) -> String {
 
 #[test]
 fn metadata_by_ranges() {
-    let (result, seen, _) = metadata_of(&wheel(METADATA, false), WHEEL, false, Answer::ranged);
+    let (result, seen, _) = metadata_of(&wheel(METADATA, false), WHEEL, None, Answer::ranged);
     assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 1));
-    let (result, seen, _) = metadata_of(&wheel(METADATA, true), WHEEL, false, Answer::ranged);
+    let (result, seen, _) = metadata_of(&wheel(METADATA, true), WHEEL, None, Answer::ranged);
     assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 2));
     assert!(seen.iter().all(|seen| seen.header("range").is_some()));
 }
@@ -318,7 +318,7 @@ fn metadata_by_ranges() {
 #[test]
 fn metadata_without_ranges() {
     let bytes = wheel(METADATA, false);
-    let (result, seen, world) = metadata_of(&bytes, WHEEL, false, |_, body| Answer::ok(body));
+    let (result, seen, world) = metadata_of(&bytes, WHEEL, None, |_, body| Answer::ok(body));
     assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 2));
     let kept = world
         .home()
@@ -326,7 +326,7 @@ fn metadata_without_ranges() {
         .join("downloads")
         .join(Sha256::of(&bytes).to_string());
     assert_eq!(std::fs::read(kept).unwrap(), bytes);
-    let (result, _, _) = metadata_of(&bytes, WHEEL, false, |seen, body| {
+    let (result, _, _) = metadata_of(&bytes, WHEEL, None, |seen, body| {
         match seen.header("range") {
             Some(_) => Answer::status(501),
             None => Answer::ok(body),
@@ -355,23 +355,35 @@ fn a_server_without_ranges_is_remembered() {
 
 #[test]
 fn metadata_beside_the_wheel() {
-    let (result, seen, _) = metadata_of(&wheel(METADATA, false), WHEEL, true, |seen, _| {
-        assert!(seen.path.ends_with(".whl.metadata"));
-        Answer::ok(METADATA)
-    });
-    assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 1));
-    // Promised, but not there.
-    let (result, seen, _) =
-        metadata_of(
-            &wheel(METADATA, false),
-            WHEEL,
-            true,
-            |seen, body| match seen.path.ends_with(".metadata") {
-                true => Answer::status(404),
-                false => Answer::ranged(seen, body),
-            },
-        );
-    assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 2));
+    let with = |content: &str| {
+        Some(MetadataFile {
+            sha256: Some(Sha256::of(content)),
+        })
+    };
+    for promised in [Some(MetadataFile::default()), with(METADATA)] {
+        let bytes = wheel(METADATA, false);
+        let (result, seen, _) = metadata_of(&bytes, WHEEL, promised, |seen, _| {
+            assert!(seen.path.ends_with(".whl.metadata"));
+            Answer::ok(METADATA)
+        });
+        assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 1));
+    }
+    // Promised, but not there, or another one: the wheel tells.
+    let other = METADATA.replace("numpy>=1", "evil");
+    for (promised, answer) in [
+        (Some(MetadataFile::default()), Answer::status(404)),
+        (with(METADATA), Answer::ok(other)),
+    ] {
+        let bytes = wheel(METADATA, false);
+        let (result, seen, _) = metadata_of(&bytes, WHEEL, promised, move |seen, body| match seen
+            .path
+            .ends_with(".metadata")
+        {
+            true => answer.clone(),
+            false => Answer::ranged(seen, body),
+        });
+        assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 2));
+    }
 }
 
 #[test]
@@ -387,19 +399,19 @@ fn unusable_files_concern_only_themselves() {
         (b"<html>no wheel</html>".to_vec(), WHEEL),
         (b"no archive".to_vec(), "demo-1.0.tar.gz"),
     ] {
-        let (result, _, _) = metadata_of(&bytes, name, false, Answer::ranged);
+        let (result, _, _) = metadata_of(&bytes, name, None, Answer::ranged);
         let error = result.unwrap_err();
         assert_eq!(error.code(), "index.bad-metadata", "{error}");
         assert!(error.concerns_one_file());
         assert!(error.to_string().contains(name), "{error}");
     }
-    let (result, _, world) = metadata_of(&sdist("2.2"), "demo-1.0.tar.gz", false, |_, _| {
+    let (result, _, world) = metadata_of(&sdist("2.2"), "demo-1.0.tar.gz", None, |_, _| {
         Answer::ok("changed")
     });
     assert_eq!(result.unwrap_err().code(), "index.wrong-digest");
     let downloads = world.home().cache().join("downloads");
     assert_eq!(std::fs::read_dir(downloads).unwrap().count(), 0);
-    let (result, _, _) = metadata_of(b"", WHEEL, false, |_, _| Answer::status(404));
+    let (result, _, _) = metadata_of(b"", WHEEL, None, |_, _| Answer::status(404));
     assert!(result.unwrap_err().concerns_one_file());
 }
 
@@ -420,7 +432,7 @@ fn sdist(metadata_version: &str) -> Vec<u8> {
 #[test]
 fn source_distributions() {
     let bytes = sdist("2.2");
-    let (result, seen, world) = metadata_of(&bytes, "demo-1.0.tar.gz", false, Answer::ranged);
+    let (result, seen, world) = metadata_of(&bytes, "demo-1.0.tar.gz", None, Answer::ranged);
     assert_eq!((needs(result).as_str(), seen.len()), ("numpy>=1", 1));
     let kept = world
         .home()
@@ -428,7 +440,7 @@ fn source_distributions() {
         .join("downloads")
         .join(Sha256::of(&bytes).to_string());
     assert_eq!(std::fs::read(kept).unwrap(), bytes);
-    let (result, _, _) = metadata_of(&sdist("2.1"), "demo-1.0.tar.gz", false, Answer::ranged);
+    let (result, _, _) = metadata_of(&sdist("2.1"), "demo-1.0.tar.gz", None, Answer::ranged);
     let error = result.unwrap_err();
     assert_eq!(error.code(), "index.needs-build");
     assert!(error.concerns_one_file());

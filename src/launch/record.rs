@@ -154,17 +154,19 @@ impl Expand<'_> {
         }
     }
 
-    /// A bare name is a script of the environment.
+    /// A bare name is a script of the environment. Programs bear an ending on Windows, which
+    /// manifests leave out.
     fn program(&self, text: &str) -> Result<PathBuf, LaunchError> {
-        let path = PathBuf::from(self.text(text)?);
-        if path.is_absolute() {
-            return Ok(path);
+        let mut path = self.place.bin.join(self.text(text)?);
+        let has_ending = path.extension().is_some_and(|ending| {
+            let ending = ending.to_string_lossy().to_ascii_lowercase();
+            matches!(ending.as_str(), "exe" | "com" | "cmd" | "bat")
+        });
+        if self.place.os == Os::Windows && !has_ending {
+            path.as_mut_os_string().push(".exe");
         }
-        let mut path = self.place.bin.join(path);
-        if self.place.os == Os::Windows && path.extension().is_none() {
-            path.set_extension("exe");
-        }
-        Ok(path)
+        // A manifest writes `/`; the system it is for gets its own separator.
+        Ok(path.components().collect())
     }
 
     fn service(&self, service: &Service) -> Result<aienv_shim::Service, LaunchError> {
@@ -404,6 +406,46 @@ mod tests {
         place.tree = None;
         let error = build(&manifest(MANIFEST), &place).unwrap_err();
         assert!(error.to_string().contains("no source tree"), "{error}");
+    }
+
+    #[test]
+    fn programs_have_an_ending_on_windows() {
+        let program = |run: &str, os| {
+            let text = MANIFEST.replace("run = [\"sketch-cli\"]", &format!("run = [\"{run}\"]"));
+            let mut place = place(Accelerator::Cpu);
+            place.os = os;
+            let records = build(&manifest(&text), &place).unwrap();
+            let below = records[1].program.strip_prefix("/h/prefixes/1/bin");
+            below.unwrap().display().to_string()
+        };
+        for (run, windows) in [
+            ("sketch-cli", "sketch-cli.exe"),
+            ("{bin}/sketch-cli", "sketch-cli.exe"),
+            ("{bin}/tool-3.12", "tool-3.12.exe"),
+            ("{bin}/npm.CMD", "npm.CMD"),
+            ("a.exe", "a.exe"),
+        ] {
+            assert_eq!(program(run, Os::Windows), windows);
+            let linux = run.trim_start_matches("{bin}/");
+            assert_eq!(program(run, Os::Linux), linux);
+        }
+    }
+
+    #[test]
+    fn packaged_cuda_libraries_on_windows() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["cudnn/bin", "cu13/bin/x86_64", "cu13/include"] {
+            std::fs::create_dir_all(root.path().join("nvidia").join(folder)).unwrap();
+        }
+        let nvidia = root.path().join("nvidia");
+        assert_eq!(
+            rules::library_folders(root.path(), Accelerator::Cuda(13, 0), Os::Windows),
+            [
+                nvidia.join("cu13/bin"),
+                nvidia.join("cu13/bin/x86_64"),
+                nvidia.join("cudnn/bin")
+            ]
+        );
     }
 
     #[cfg(unix)]

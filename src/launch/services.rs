@@ -172,8 +172,10 @@ pub fn named<'s>(services: &'s [Running], name: &str) -> Vec<&'s Running> {
 /// # Errors
 /// It could not be stopped.
 pub fn stop(home: &Home, service: &Running) -> Result<bool, LaunchError> {
-    process::signal_group(service.pid, Signal::Terminate);
-    let by_itself = wait_for_end(service, TIME_TO_END);
+    let asked = process::signal_group(service.pid, Signal::Terminate);
+    // Programs of the console cannot be asked on Windows.
+    let patience = if asked { TIME_TO_END } else { Duration::ZERO };
+    let by_itself = wait_for_end(service, patience);
     if !by_itself {
         process::signal_group(service.pid, Signal::Kill);
         if !wait_for_end(service, TIME_TO_DIE) {

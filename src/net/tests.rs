@@ -197,7 +197,10 @@ fn failures_are_named() {
     assert!(matches!(error, NetError::BadUrl(_)) && !text(&error).contains("secret"));
     // Plain HTTP where TLS is expected.
     let error = ask(&settings, &server.url("/").replace("http:", "https:"));
-    assert!(matches!(error, NetError::Tls { .. }), "{error:?}");
+    // A server that hangs up with bytes unread resets the connection on Windows, and that may
+    // overtake its answer.
+    let reset = cfg!(windows) && matches!(error, NetError::Unreachable { .. });
+    assert!(reset || matches!(error, NetError::Tls { .. }), "{error:?}");
 
     settings.certificates = Some(Setting {
         value: Certificates {

@@ -6,7 +6,10 @@
 //! make a prefix break when the store moves. Which one works is found out once per pair of folders
 //! by trying, not by looking up file-system names.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// How files get from the store into a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +87,9 @@ fn copy(from: &Path, to: &Path, executable: bool) -> io::Result<()> {
     super::set_executable(to, executable)
 }
 
-/// Creates the symbolic link `link` that points to the file `target` (as written, so relative to
-/// the folder of `link`). On Windows, where links need a privilege, the file is copied instead.
+/// Creates the symbolic link `link` that points to `target` (as written, so relative to the folder
+/// of `link`). On Windows symbolic links need a privilege; without it a file gets a hard link or a
+/// copy instead. Folders do not: copies of folders that hold such copies could fill any disk.
 pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(target, link);
@@ -95,16 +99,41 @@ pub fn symlink_file(target: &Path, link: &Path) -> io::Result<()> {
             Some(parent) if target.is_relative() => parent.join(target),
             _ => target.to_path_buf(),
         };
-        if source.is_dir() {
-            return std::os::windows::fs::symlink_dir(target, link);
+        use std::os::windows::fs::{symlink_dir, symlink_file};
+
+        // Windows wants its own separator inside a link.
+        let target: PathBuf = target.components().collect();
+        let made = match source.is_dir() {
+            true => symlink_dir(target, link),
+            false => symlink_file(target, link),
+        };
+        // Some of its stand-ins say yes and do nothing.
+        if made.is_ok() && link.symlink_metadata().is_ok() {
+            return Ok(());
         }
-        std::os::windows::fs::symlink_file(target, link)
-            .or_else(|_| fs::copy(source, link).map(|_| ()))
+        match source.is_dir() {
+            true => made,
+            false => fs::hard_link(&source, link).or_else(|_| fs::copy(source, link).map(|_| ())),
+        }
     }
 }
 
-/// Gives the program `target` the name `link`: a relative symbolic link on Unix, a hard link or
-/// copy (with the `.exe` that Windows wants) elsewhere.
+/// The name `link` as a program can bear it that is like `program`: on Windows the ending says
+/// that it is one.
+pub fn name_for_program(link: &Path, program: &Path) -> PathBuf {
+    let mut name = link.as_os_str().to_owned();
+    if cfg!(windows)
+        && let Some(ending) = program.extension()
+        && link.extension() != Some(ending)
+    {
+        name.push(".");
+        name.push(ending);
+    }
+    name.into()
+}
+
+/// Gives the program `target` the name `link`, which must be free: a relative symbolic link on
+/// Unix, a hard link or copy elsewhere.
 pub fn link_program(target: &Path, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -116,20 +145,17 @@ pub fn link_program(target: &Path, link: &Path) -> io::Result<()> {
     }
     #[cfg(windows)]
     {
-        let mut name = link.as_os_str().to_owned();
-        if let Some(extension) = target.extension()
-            && link.extension().is_none()
-        {
-            name.push(".");
-            name.push(extension);
-        }
-        fs::hard_link(target, &name).or_else(|_| fs::copy(target, &name).map(|_| ()))
+        fs::hard_link(target, link).or_else(|error| match error.kind() {
+            // Writing to the name would write to the file that has it already.
+            io::ErrorKind::AlreadyExists => Err(error),
+            _ => fs::copy(target, link).map(|_| ()),
+        })
     }
 }
 
 /// The way from the folder `from` to `to`, when both start alike.
 #[cfg(unix)]
-fn relative_path(from: &Path, to: &Path) -> Option<std::path::PathBuf> {
+fn relative_path(from: &Path, to: &Path) -> Option<PathBuf> {
     let common = from
         .components()
         .zip(to.components())
@@ -140,7 +166,7 @@ fn relative_path(from: &Path, to: &Path) -> Option<std::path::PathBuf> {
     }
     let up = from.components().skip(common).map(|_| "..");
     Some(
-        up.map(std::path::PathBuf::from)
+        up.map(PathBuf::from)
             .chain([to.components().skip(common).collect()])
             .collect(),
     )
@@ -173,6 +199,34 @@ mod tests {
             }
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn a_link_leads_to_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("real/below")).unwrap();
+        fs::write(at("real/below/file"), "content").unwrap();
+        fs::create_dir(at("other")).unwrap();
+        symlink_file(Path::new("../real/below/file"), &at("other/file")).unwrap();
+        assert_eq!(fs::read_to_string(at("other/file")).unwrap(), "content");
+    }
+
+    #[test]
+    fn a_program_gets_a_name_that_can_be_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let ending = std::env::consts::EXE_SUFFIX;
+        let program = folder.path().join(format!("tool-1.2{ending}"));
+        fs::write(&program, "program").unwrap();
+        let name = name_for_program(&folder.path().join("tool"), &program);
+        assert_eq!(name, folder.path().join(format!("tool{ending}")));
+        assert_eq!(name_for_program(&name, &program), name);
+        link_program(&program, &name).unwrap();
+        assert_eq!(fs::read_to_string(&name).unwrap(), "program");
+        fs::remove_file(&name).unwrap();
+        fs::write(&name, "somebody else's").unwrap();
+        assert!(link_program(&program, &name).is_err());
+        assert_eq!(fs::read_to_string(&name).unwrap(), "somebody else's");
     }
 
     #[cfg(unix)]

@@ -19,7 +19,7 @@ pub use disk::{free_bytes, is_disk_full};
 pub use files::{
     SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, link_count, set_executable,
 };
-pub use links::{LinkMode, Linker, link_program, symlink_file};
+pub use links::{LinkMode, Linker, link_program, name_for_program, symlink_file};
 pub use lock_file::LockFile;
 pub use positioned::PositionedFile;
 pub use sandbox::without_network;

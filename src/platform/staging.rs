@@ -73,11 +73,16 @@ impl Drop for Staging {
 
 /// On Windows a virus scanner that has a file open makes the first renames fail.
 fn rename_patiently(from: &Path, to: &Path) -> io::Result<()> {
+    /// `ERROR_SHARING_VIOLATION`, for which the standard library has no kind.
+    const IN_USE: i32 = 32;
     let attempts = if cfg!(windows) { 8 } else { 1 };
     let mut pause = std::time::Duration::from_millis(20);
     for _ in 1..attempts {
         match fs::rename(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    || error.raw_os_error() == Some(IN_USE) =>
+            {
                 std::thread::sleep(pause);
                 pause *= 2;
             }

@@ -12,6 +12,7 @@ use super::{
     PrefixError, PrefixRequest, SITE_PACKAGES_KEY,
     layout::Layout,
     plan::{Content, Plan, PlannedFile, Unpacked},
+    scripts::Launcher,
 };
 use crate::{
     lock::ArtifactKind,
@@ -39,7 +40,11 @@ impl Build<'_> {
         let python = python.to_str().ok_or_else(|| PrefixError::PathNotUnicode {
             path: python.clone(),
         })?;
-        let plan = Plan::of(&packages, self.layout, python)?;
+        let launcher = match self.layout.is_windows() {
+            true => Some(self.bring_launcher()?),
+            false => None,
+        };
+        let plan = Plan::of(&packages, self.layout, python, launcher.as_ref())?;
         for note in &plan.notes {
             self.progress.note(note);
         }
@@ -50,6 +55,9 @@ impl Build<'_> {
         self.write_environment()?;
         self.create_folders(plan.folders())?;
         self.place(&plan)?;
+        if let Some(Launcher { path, .. }) = launcher {
+            fs::remove_file(&path).map_err(PrefixError::io("remove", path))?;
+        }
         self.place_tree()?;
         self.link_programs()?;
         if self.request.compile {
@@ -147,6 +155,12 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// What scripts are started with on Windows, to be linked to while this prefix is built.
+    fn bring_launcher(&self) -> Result<Launcher, PrefixError> {
+        let path = self.stage.join(".launcher.exe");
+        Launcher::copy_to(path.clone()).map_err(PrefixError::io("write", path))
+    }
+
     /// Creates folders, parents first, each with its parents.
     fn create_folders<'p>(
         &self,
@@ -234,6 +248,7 @@ impl Build<'_> {
                 });
             };
             let link = self.stage.join(self.layout.scripts()).join(name);
+            let link = platform::name_for_program(&link, program);
             if link.symlink_metadata().is_ok() {
                 continue;
             }

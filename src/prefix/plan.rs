@@ -16,7 +16,7 @@ use std::{
 use super::{
     PrefixError,
     layout::Layout,
-    scripts::{self, Script, ScriptMaker},
+    scripts::{self, Launcher, Script, ScriptContent, ScriptMaker},
 };
 use crate::{
     lock::LockedPackage,
@@ -71,16 +71,15 @@ struct Part {
 }
 
 impl Plan {
-    /// Plans all packages. `python` is the absolute path of the prefix's interpreter.
+    /// Plans all packages. `python` is the absolute path of the prefix's interpreter; `launcher`
+    /// starts scripts where the system does not by itself.
     pub(super) fn of(
         packages: &[Unpacked<'_>],
         layout: &Layout,
         python: &str,
+        launcher: Option<&Launcher>,
     ) -> Result<Self, PrefixError> {
-        let maker = ScriptMaker {
-            python,
-            windows: layout.is_windows(),
-        };
+        let maker = ScriptMaker { python, launcher };
         let mut plan = Self::default();
         let mut parts = Vec::with_capacity(packages.len());
         let mut lost: BTreeMap<(usize, usize), (String, usize)> = BTreeMap::new();
@@ -259,14 +258,20 @@ fn stored(owner: usize, entry: &Entry, file: &StoredFile, executable: bool) -> P
     }
 }
 
-fn script_file(owner: usize, layout: &Layout, script: Script) -> (String, PlannedFile) {
+fn script_file(owner: usize, layout: &Layout, script: Script<'_>) -> (String, PlannedFile) {
     let path = format!("{}/{}", layout.scripts(), script.name);
-    let file = PlannedFile {
-        sha256: script.sha256(),
-        size: script.content.len() as u64,
-        content: Content::Made(script.content),
-        executable: true,
-        owner,
+    let file = match script.content {
+        ScriptContent::Text(content) => made(owner, content, true),
+        ScriptContent::Launcher(launcher) => PlannedFile {
+            content: Content::Stored {
+                source: launcher.path.clone(),
+                linkable: true,
+            },
+            executable: true,
+            size: launcher.size,
+            sha256: launcher.sha256,
+            owner,
+        },
     };
     (path, file)
 }
@@ -314,11 +319,11 @@ fn plan_data(
 
 /// Reads a script only as far as needed to know whether it has to be rewritten: some are programs
 /// of many megabytes.
-fn brought_script(
+fn brought_script<'a>(
     source: &Path,
     name: &str,
-    maker: &ScriptMaker<'_>,
-) -> Result<Option<Vec<Script>>, PrefixError> {
+    maker: &ScriptMaker<'a>,
+) -> Result<Option<Vec<Script<'a>>>, PrefixError> {
     let mut head = Vec::new();
     File::open(source)
         .and_then(|file| file.take(16).read_to_end(&mut head))

@@ -1,9 +1,12 @@
 //! Scripts: the ones a package declares (`entry_points.txt`) and the ones it brings
 //! (`.data/scripts`), whose `#!python` line has to name this prefix's interpreter.
 //!
-//! On Windows a script is a pair `name-script.py` and `name.cmd`: an `.exe` launcher would have to
-//! be a program of our own for every architecture, and the commands of a tool are started through
-//! aienv's shims, which are such programs already.
+//! Windows starts only programs by their name, so there a script is a pair: `name-script.py` and
+//! `name.exe`, which is the aienv binary once more. Started under that name it finds the script and
+//! the environment's `python.exe` beside itself (see the `aienv-shim` crate). All such files of a
+//! prefix are links to one copy, so a hundred commands cost the disk one binary.
+
+use std::{fs, io, path::PathBuf};
 
 use crate::types::Sha256;
 
@@ -71,46 +74,80 @@ fn is_dotted_name(text: &str) -> bool {
     })
 }
 
-/// A file to be written.
+/// The program that starts a script on Windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Script {
-    /// File name in the scripts folder.
-    pub(super) name: String,
-    pub(super) content: Vec<u8>,
+pub(super) struct Launcher {
+    /// A copy on the disk of the prefix, to be linked to.
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+    pub(super) sha256: Sha256,
 }
 
-impl Script {
-    pub(super) fn sha256(&self) -> Sha256 {
-        Sha256::of(&self.content)
+impl Launcher {
+    /// Copies this program to `path`.
+    pub(super) fn copy_to(path: PathBuf) -> io::Result<Self> {
+        fs::copy(std::env::current_exe()?, &path)?;
+        let file = fs::File::open(&path)?;
+        let size = file.metadata()?.len();
+        let sha256 = Sha256::of_reader(file)?;
+        Ok(Self { path, size, sha256 })
     }
+}
+
+/// A file of the scripts folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Script<'a> {
+    /// File name in the scripts folder.
+    pub(super) name: String,
+    pub(super) content: ScriptContent<'a>,
+}
+
+/// What is in a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ScriptContent<'a> {
+    /// Text for the interpreter.
+    Text(Vec<u8>),
+    /// The program that starts the script beside it.
+    Launcher(&'a Launcher),
 }
 
 /// Makes scripts for one interpreter.
 pub(super) struct ScriptMaker<'a> {
     /// Absolute path of the prefix's interpreter.
     pub(super) python: &'a str,
-    pub(super) windows: bool,
+    /// What starts scripts; on Windows alone.
+    pub(super) launcher: Option<&'a Launcher>,
 }
 
-impl ScriptMaker<'_> {
+/// Ending of the scripts that a launcher starts.
+const SCRIPT_SUFFIX: &str = aienv_shim::SCRIPT_SUFFIX;
+
+impl<'a> ScriptMaker<'a> {
     /// The files that make a declared command.
-    pub(super) fn for_entry_point(&self, point: &EntryPoint) -> Vec<Script> {
+    pub(super) fn for_entry_point(&self, point: &EntryPoint) -> Vec<Script<'a>> {
         let EntryPoint {
             name,
             module,
             function,
         } = point;
         let root = function.split('.').next().unwrap_or(function);
+        // Tools tell their own name from the first argument.
+        let rename = match self.launcher {
+            Some(_) => {
+                format!("sys.argv[0] = sys.argv[0].removesuffix(\"{SCRIPT_SUFFIX}\")\n    ")
+            }
+            None => String::new(),
+        };
         let body = format!(
             "import sys\n\nfrom {module} import {root}\n\nif __name__ == \"__main__\":\n    \
-             sys.exit({function}())\n"
+             {rename}sys.exit({function}())\n"
         );
         self.python_script(name, body.into_bytes())
     }
 
     /// The files for a script that a package brings, if its first line asks for the interpreter
     /// (`#!python` or `#!pythonw`); `None` when it is to be installed as it is.
-    pub(super) fn for_brought(&self, name: &str, content: &[u8]) -> Option<Vec<Script>> {
+    pub(super) fn for_brought(&self, name: &str, content: &[u8]) -> Option<Vec<Script<'a>>> {
         if !asks_for_python(content) {
             return None;
         }
@@ -121,24 +158,23 @@ impl ScriptMaker<'_> {
         Some(self.python_script(name, content[end..].to_vec()))
     }
 
-    fn python_script(&self, name: &str, body: Vec<u8>) -> Vec<Script> {
+    fn python_script(&self, name: &str, body: Vec<u8>) -> Vec<Script<'a>> {
         let mut content = self.interpreter_line().into_bytes();
         content.extend(body);
-        if !self.windows {
+        let content = ScriptContent::Text(content);
+        let Some(launcher) = self.launcher else {
             let name = name.to_owned();
             return vec![Script { name, content }];
-        }
+        };
         let stem = name.strip_suffix(".py").unwrap_or(name);
-        let script = format!("{stem}-script.py");
-        let launcher = format!("@\"%~dp0python.exe\" \"%~dp0{script}\" %*\r\n");
         vec![
             Script {
-                name: script,
+                name: format!("{stem}{SCRIPT_SUFFIX}"),
                 content,
             },
             Script {
-                name: format!("{stem}.cmd"),
-                content: launcher.into_bytes(),
+                name: format!("{stem}.exe"),
+                content: ScriptContent::Launcher(launcher),
             },
         ]
     }
@@ -150,7 +186,7 @@ impl ScriptMaker<'_> {
         let simple = format!("#!{}\n", self.python);
         let fits = simple.len() <= MAX_INTERPRETER_LINE
             && !self.python.contains(|c: char| c.is_whitespace());
-        if fits || self.windows {
+        if fits || self.launcher.is_some() {
             return simple;
         }
         let mut quoted = String::with_capacity(self.python.len());
@@ -216,7 +252,7 @@ mod tests {
         let line = |python| {
             ScriptMaker {
                 python,
-                windows: false,
+                launcher: None,
             }
             .interpreter_line()
         };
@@ -233,24 +269,53 @@ mod tests {
     fn brought_scripts() {
         let maker = ScriptMaker {
             python: "/p/bin/python",
-            windows: false,
+            launcher: None,
         };
         let script = maker.for_brought("x", b"#!python -E\nprint(1)\n").unwrap();
-        assert_eq!(script[0].content, b"#!/p/bin/python\nprint(1)\n");
+        assert_eq!(text(&script[0]), "#!/p/bin/python\nprint(1)\n");
         for as_is in [&b"#!/bin/sh\n"[..], b"\x7fELF", b"#!python3.9x", b""] {
             assert_eq!(maker.for_brought("x", as_is), None);
         }
-        let windows = ScriptMaker {
-            python: "C:\\p\\python.exe",
-            windows: true,
+    }
+
+    #[test]
+    fn a_script_for_windows_is_a_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let launcher = Launcher::copy_to(folder.path().join("launcher")).unwrap();
+        assert_eq!(
+            launcher.size,
+            fs::metadata(&launcher.path).unwrap().len(),
+            "the whole program"
+        );
+        let maker = ScriptMaker {
+            python: "C:\\p q\\python.exe",
+            launcher: Some(&launcher),
         };
-        let names: Vec<_> = windows
-            .for_brought("tool.py", b"#!pythonw\nx")
-            .unwrap()
-            .into_iter()
-            .map(|s| s.name)
-            .collect();
-        assert_eq!(names, ["tool-script.py", "tool.cmd"]);
+        let points = entry_points("[console_scripts]\nmy.tool = pkg:main\n").unwrap();
+        let declared = maker.for_entry_point(&points[0]);
+        let brought = maker.for_brought("tool.py", b"#!pythonw\nx").unwrap();
+        let names: Vec<_> = declared.iter().chain(&brought).map(|s| &s.name).collect();
+        assert_eq!(
+            names,
+            [
+                "my.tool-script.py",
+                "my.tool.exe",
+                "tool-script.py",
+                "tool.exe"
+            ]
+        );
+        for pair in [&declared, &brought] {
+            assert_eq!(pair[1].content, ScriptContent::Launcher(&launcher));
+        }
+        assert!(text(&declared[0]).contains("    sys.argv[0] = sys.argv[0].removesuffix("));
+        assert_eq!(text(&brought[0]), "#!C:\\p q\\python.exe\nx");
+    }
+
+    fn text(script: &Script<'_>) -> String {
+        match &script.content {
+            ScriptContent::Text(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            ScriptContent::Launcher(_) => panic!("a launcher has no text"),
+        }
     }
 
     proptest::proptest! {

@@ -220,6 +220,7 @@ impl UserError for SettingsError {
 pub(crate) struct Environment {
     variables: HashMap<String, OsString>,
     /// Where absolute paths such as `/etc/pip.conf` are looked up; `/` but in tests.
+    #[cfg(not(windows))]
     pub(crate) root: PathBuf,
 }
 
@@ -229,6 +230,7 @@ impl Environment {
             variables: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
                 .collect(),
+            #[cfg(not(windows))]
             root: PathBuf::from("/"),
         }
     }
@@ -268,6 +270,7 @@ impl Settings {
     pub fn isolated(home: &Home, overrides: &Overrides) -> Result<Self, SettingsError> {
         let nowhere = Environment {
             variables: HashMap::new(),
+            #[cfg(not(windows))]
             root: home.root().join("no-such-root"),
         };
         layer::load(home, overrides, &nowhere)

@@ -36,6 +36,7 @@ impl Machine {
     fn load(&self, overrides: &Overrides) -> Result<Settings, SettingsError> {
         let environment = Environment {
             variables: self.variables.clone(),
+            #[cfg(not(windows))]
             root: self.folder.path().to_owned(),
         };
         load(

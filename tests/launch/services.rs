@@ -195,7 +195,8 @@ fn in_the_foreground_it_ends_when_it_is_stopped() {
                 None => std::thread::sleep(std::time::Duration::from_millis(20)),
             }
         };
-        assert!(services::stop(&world.home, &service).unwrap());
+        let by_itself = services::stop(&world.home, &service).unwrap();
+        assert!(by_itself || cfg!(windows));
         let code = foreground.join().unwrap().unwrap();
         if cfg!(unix) {
             assert_eq!(code, ExitCode::from(143));

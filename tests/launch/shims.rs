@@ -62,8 +62,9 @@ fn the_environment_is_clean_and_the_tools_own() {
     ] {
         assert_eq!(facts(&output, name), [value], "{name}");
     }
-    let name = if cfg!(windows) { "Path" } else { "PATH" };
-    assert!(facts(&output, name)[0].starts_with("/prefix/bin"));
+    // Windows has it in either spelling.
+    let path = [facts(&output, "PATH"), facts(&output, "Path")].concat();
+    assert!(path[0].starts_with("/prefix/bin"), "{path:?}");
     let here = std::path::PathBuf::from(&facts(&output, "folder")[0]);
     assert_eq!(here.canonicalize().unwrap(), folder.canonicalize().unwrap());
 }
@@ -93,6 +94,35 @@ fn a_shim_is_found_on_path_and_through_a_link() {
             stderr(&output)
         );
     }
+}
+
+/// How the scripts of an environment are programs on Windows. The stand-in for Python is a shim that
+/// tells what it was given.
+#[cfg(windows)]
+#[test]
+fn a_launcher_starts_the_script_beside_it() {
+    let world = world();
+    world.install(&record("python", "print"));
+    let scripts = world.home.bin();
+    std::fs::copy(aienv_binary(), scripts.join("hello.exe")).unwrap();
+    let script = scripts.join("hello-script.py");
+    std::fs::write(&script, "").unwrap();
+    let script = script.to_str().unwrap();
+    let output = Command::new(scripts.join("hello.exe"))
+        .args(["a b", "\"c\""])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(42), "{}", stderr(&output));
+    assert_eq!(facts(&output, "argument"), [script, "a b", "\"c\""]);
+
+    // As typed at a prompt: without folder and ending.
+    let output = Command::new("cmd")
+        .args(["/c", "hello", "typed"])
+        .env("PATH", &scripts)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(42), "{}", stderr(&output));
+    assert_eq!(facts(&output, "argument"), [script, "typed"]);
 }
 
 #[test]

@@ -10,6 +10,11 @@ use std::{
 /// How long a command may take before the test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What a program said. Python ends its lines in another way on Windows.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n")
+}
+
 /// A command line without the environment around it.
 pub fn told(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name();
@@ -158,7 +163,7 @@ impl Running {
 
     /// Both streams so far.
     pub fn said(&self) -> String {
-        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        let read = |path| text(&fs::read(path).unwrap());
         read(&self.stdout) + &read(&self.stderr)
     }
 
@@ -208,7 +213,7 @@ impl Running {
             );
             std::thread::sleep(Duration::from_millis(20));
         };
-        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        let read = |path| text(&fs::read(path).unwrap());
         Run {
             what: self.what.clone(),
             code: status.code(),

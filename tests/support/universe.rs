@@ -356,7 +356,7 @@ impl PackageIndex for Universe {
                     .yanked
                     .contains(&(name.clone(), version.clone()))
                     .then(String::new),
-                has_metadata: false,
+                metadata_file: None,
             };
             releases.versions.insert(version.clone(), vec![file]);
         }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{
     index::IndexServer,
     manifest::index_tool,
-    run::{PATIENCE, Run, Running, told},
+    run::{PATIENCE, Run, Running, text, told},
 };
 
 /// The interpreter of this machine that tests use: CPython, 3.9 or newer.
@@ -299,8 +299,8 @@ impl World {
         Run {
             what,
             code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
         }
     }
 

@@ -6,7 +6,12 @@
 //! fallen off the bus. So everything happens on a thread of its own with a time limit, and every
 //! failure becomes a sentence.
 
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nvml_wrapper::{Nvml, error::NvmlError};
 
@@ -110,8 +115,8 @@ fn query(candidates: &[PathBuf]) -> Result<Answer, Problem> {
             Ok(nvml) => return Ok(everything(&nvml)),
             Err(NvmlError::LibloadingError(error)) => {
                 // A missing file says less than one that is there and cannot be loaded.
-                let text = error.to_string();
-                let missing = is_missing(&text);
+                let missing = is_missing(path, &error);
+                let text = told(path, &error);
                 if refused
                     .as_ref()
                     .is_none_or(|(_, was_missing)| *was_missing && !missing)
@@ -134,10 +139,27 @@ fn query(candidates: &[PathBuf]) -> Result<Answer, Problem> {
     })
 }
 
-fn is_missing(loader_message: &str) -> bool {
-    loader_message.contains("No such file")
-        || loader_message.contains("LoadLibraryExW")
-        || loader_message.contains("not found")
+/// Whether the loader found no such file. Only its text tells where it searches by itself; Windows
+/// has a text that says nothing, and is given whole paths.
+fn is_missing(path: &Path, error: &dyn Error) -> bool {
+    if cfg!(windows) {
+        return !path.exists();
+    }
+    let text = error.to_string();
+    text.contains("No such file") || text.contains("not found")
+}
+
+/// What the loader said, with the path and the system's reason where it leaves them out.
+fn told(path: &Path, error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    if let Some(source) = error.source() {
+        text = format!("{text}: {source}");
+    }
+    let path = path.display().to_string();
+    match text.contains(&path) {
+        true => text,
+        false => format!("{path}: {text}"),
+    }
 }
 
 fn explain(error: &NvmlError) -> String {
@@ -256,6 +278,6 @@ mod tests {
         let (answer, problems) = ask_with(paths.clone(), paths, Duration::from_secs(60));
         assert_eq!(answer, None);
         assert!(problems[0].unread.why.contains("damaged.so"));
-        assert_eq!(problems[0].library_missing, cfg!(windows));
+        assert!(!problems[0].library_missing);
     }
 }

@@ -201,7 +201,7 @@ mod tests {
         fn told(&self, path: &[&str]) -> Vec<(String, String, PythonOrigin)> {
             let (pythons, unread) = self.detect(path);
             assert_eq!(unread, []);
-            let top = self.0.folder().canonicalize().unwrap();
+            let top = self.at("/").canonicalize().unwrap();
             pythons
                 .into_iter()
                 .map(|python| {

@@ -253,7 +253,7 @@ fn registry() -> Vec<Candidate> {
 }
 
 /// An environment of a test: a list of variables.
-#[cfg(test)]
+#[cfg(all(test, not(windows)))]
 pub(super) fn variables<'a>(
     variables: &'a [(&'a str, std::ffi::OsString)],
 ) -> impl Fn(&str) -> Option<std::ffi::OsString> + Sync + 'a {
@@ -265,11 +265,10 @@ pub(super) fn variables<'a>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(windows)))]
 mod tests {
     use super::*;
 
-    #[cfg(not(windows))]
     #[test]
     fn names_of_interpreters() {
         for name in [

@@ -11,7 +11,7 @@ use html5ever::{
     },
 };
 
-use super::Listed;
+use super::{Listed, MetadataFile, file_name};
 
 /// What a page has.
 #[derive(Debug, Default)]
@@ -111,6 +111,16 @@ fn attribute(tag: &Tag, name: &str) -> Option<String> {
         .map(|attribute| attribute.value.to_string())
 }
 
+/// Present means yes, whether with a digest, `true` or nothing; `false` is not in the
+/// specification but is written by some.
+fn metadata_file(value: &str) -> Option<MetadataFile> {
+    if value.trim().eq_ignore_ascii_case("false") {
+        return None;
+    }
+    let sha256 = file_name::sha256_of_fragment(value.trim()).and_then(|digits| digits.parse().ok());
+    Some(MetadataFile { sha256 })
+}
+
 fn anchor(tag: &Tag) -> Option<Listed> {
     let mut listed = Listed::default();
     let mut linked = false;
@@ -123,10 +133,12 @@ fn anchor(tag: &Tag) -> Option<Listed> {
             }
             "data-requires-python" => listed.requires_python = Some(value.to_string()),
             "data-yanked" => listed.yanked = Some(value.to_string()),
-            // Present means yes, whether with a digest, `true` or nothing; `false` is not in the
-            // specification but is written by some.
-            "data-core-metadata" | "data-dist-info-metadata" => {
-                listed.has_metadata |= !value.eq_ignore_ascii_case("false");
+            // The second is the name before PEP 714; where both stand, the new one counts.
+            "data-core-metadata" => {
+                listed.metadata_file = metadata_file(value).or(listed.metadata_file);
+            }
+            "data-dist-info-metadata" => {
+                listed.metadata_file = listed.metadata_file.or_else(|| metadata_file(value));
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Listed, NotAnIndex};
+use super::{Listed, MetadataFile, NotAnIndex};
 
 #[derive(Deserialize)]
 struct Document {
@@ -85,11 +85,13 @@ fn listed(file: File) -> Listed {
             Some(Yanked::Reason(reason)) => Some(reason),
             Some(Yanked::Flag(false)) | None => None,
         },
-        has_metadata: match metadata {
-            Some(Metadata::Flag(flag)) => flag,
+        metadata_file: match metadata {
+            Some(Metadata::Flag(true)) => Some(MetadataFile::default()),
             // An index that names digests has the file, whichever digests those are.
-            Some(Metadata::Digests(digests)) => !digests.is_empty(),
-            None => false,
+            Some(Metadata::Digests(digests)) if !digests.is_empty() => Some(MetadataFile {
+                sha256: digests.get("sha256").and_then(|digits| digits.parse().ok()),
+            }),
+            _ => None,
         },
     }
 }

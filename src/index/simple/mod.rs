@@ -1,7 +1,7 @@
 //! The simple API: a package's page, in HTML (PEP 503) or JSON (PEP 691), as [`Releases`].
 //!
 //! Both forms carry the same: file names, addresses, digests, `Requires-Python`, yanks (PEP 592),
-//! whether a metadata file lies beside (PEP 658, renamed by PEP 714) and, in JSON, sizes (PEP
+//! which metadata file lies beside (PEP 658, renamed by PEP 714) and, in JSON, sizes (PEP
 //! 700). A login page or a portal's error page is a fine HTML document too; a page that names no
 //! file and does not look like an index page is refused instead of taken for an empty package.
 
@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use url::Url;
 
-use super::{DistFile, DistKind, Releases, file_name, lenient, tags::WheelTags};
+use super::{DistFile, DistKind, MetadataFile, Releases, file_name, lenient, tags::WheelTags};
 use crate::types::{PackageName, Sha256, VersionSpecifiers};
 
 /// What is asked for: JSON best, any HTML at last.
@@ -29,7 +29,7 @@ struct Listed {
     size: Option<u64>,
     requires_python: Option<String>,
     yanked: Option<String>,
-    has_metadata: bool,
+    metadata_file: Option<MetadataFile>,
 }
 
 /// A page is not of an index. Says what it is instead.
@@ -131,7 +131,7 @@ fn collect(listed: Vec<Listed>, base: &Url, package: &PackageName) -> Releases {
                 size: entry.size,
                 requires_python,
                 yanked: entry.yanked,
-                has_metadata: entry.has_metadata,
+                metadata_file: entry.metadata_file,
             });
     }
     for files in releases.versions.values_mut() {

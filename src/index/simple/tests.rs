@@ -25,7 +25,7 @@ fn html_attributes_entities_and_relative_links() {
             "<!DOCTYPE html><HTML><head><base href='../../files/'></head><body>\
              <script>var s = '<a href=\"demo-9-py3-none-any.whl\">';</script>\
              <a rel=x HREF=\"a/demo-1.0%2Bcpu-py3-none-any.whl#md5=1&amp;sha256={digest}\" \
-              data-requires-python=\"&gt;=3.8, &lt;4\" data-yanked data-core-metadata=true>x</a>\
+              data-requires-python=\"&gt;=3.8, &lt;4\" data-yanked data-core-metadata='sha256={digest}' data-dist-info-metadata=true>x</a>\
              <a href='demo-1.0.exe'>no</a><a name=x>no</a><a href='http://[bad'>no</a>"
         ),
         "text/html",
@@ -43,7 +43,7 @@ fn html_attributes_entities_and_relative_links() {
         ">=3.8, <4"
     );
     assert_eq!(file.yanked.as_deref(), Some(""));
-    assert!(file.has_metadata);
+    assert_eq!(file.metadata_file.unwrap().sha256, file.sha256);
 }
 
 #[test]
@@ -77,6 +77,44 @@ fn wheels_for_foreign_machines_go_where_there_are_others() {
 }
 
 #[test]
+fn metadata_files_with_and_without_digest() {
+    let digest = Sha256::of("metadata");
+    let with = Some(MetadataFile {
+        sha256: Some(digest),
+    });
+    let without = Some(MetadataFile::default());
+    for (html, json, expected) in [
+        (String::new(), "null".to_owned(), None),
+        ("data-core-metadata".to_owned(), "true".to_owned(), without),
+        (
+            "data-core-metadata=FALSE".to_owned(),
+            "false".to_owned(),
+            None,
+        ),
+        (
+            "data-core-metadata='md5=00'".to_owned(),
+            "{\"md5\": \"00\"}".to_owned(),
+            without,
+        ),
+        (
+            format!("data-dist-info-metadata=sha256={digest} data-core-metadata=false"),
+            format!("{{\"sha256\": \"{digest}\"}}"),
+            with,
+        ),
+    ] {
+        let html = format!("<a {html} href='demo-1-py3-none-any.whl'>x</a>");
+        let releases = page(&html, "text/html").unwrap();
+        assert_eq!(only(&releases).metadata_file, expected, "{html}");
+        let json = format!(
+            r#"{{"files": [{{"filename": "demo-1-py3-none-any.whl", "url": "x",
+                "core-metadata": {json}}}]}}"#
+        );
+        let releases = page(&json, "application/json").unwrap();
+        assert_eq!(only(&releases).metadata_file, expected, "{json}");
+    }
+}
+
+#[test]
 fn json_fields() {
     let digest = "0b".repeat(32);
     let body = format!(
@@ -95,7 +133,8 @@ fn json_fields() {
         (file.size, file.yanked.as_deref()),
         (Some(12), Some("broken"))
     );
-    assert!(file.has_metadata && file.sha256.is_some());
+    assert!(file.sha256.is_some());
+    assert_eq!(file.metadata_file.unwrap().sha256, file.sha256);
     // Without a useful type, too.
     assert_eq!(page(&body, "text/plain").unwrap().versions.len(), 1);
 }
