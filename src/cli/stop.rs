@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Context, Outcome};
+use super::{Context, Failure, Outcome};
 use crate::launch::{
     self,
     services::{self, Running},
@@ -42,14 +42,20 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         context.progress.note("no service is running");
     }
     for service in chosen {
-        context
-            .progress
-            .step(&format!("Stopping {}", service.instance));
-        let by_itself = services::stop(&context.home, service)?;
-        context.progress.note(&match by_itself {
-            true => format!("stopped {}", service.instance),
-            false => format!("stopped {}, which did not end by itself", service.instance),
-        });
+        stop_service(service, context)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops one service and says so.
+pub fn stop_service(service: &Running, context: &Context) -> Result<(), Failure> {
+    context
+        .progress
+        .step(&format!("Stopping {}", service.instance));
+    let by_itself = services::stop(&context.home, service)?;
+    context.progress.done(&match by_itself {
+        true => format!("stopped {}", service.instance),
+        false => format!("stopped {}, which did not end by itself", service.instance),
+    });
+    Ok(())
 }

@@ -186,7 +186,9 @@ impl UserError for ToolError {
             Self::LockElsewhere { .. } => {
                 Some("make a lock on a machine of this kind, or with `--host FILE`".to_owned())
             }
-            Self::NotInstalled { tool } => Some(format!("install it with `aienv install {tool}`")),
+            Self::NotInstalled { tool } => Some(format!(
+                "`aienv install {tool}` installs it; `aienv list --installed` shows what is there"
+            )),
             Self::Runtime(error) => error.hint(),
             Self::NothingBefore { .. } | Self::Threads(_) => None,
             Self::Requirements { .. } => Some(
