@@ -61,7 +61,11 @@ pub fn run(args: Args, context: &Context) -> Outcome {
             ))?;
         }
         Command::Gc { json } => {
+            context
+                .progress
+                .step("Removing what no installed tool needs");
             let freed = context.manager()?.gc()?;
+            context.progress.clear();
             if json {
                 return output::json(&freed);
             }

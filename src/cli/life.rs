@@ -146,7 +146,7 @@ pub fn rollback(args: RollbackArgs, context: &Context) -> Outcome {
     let manager = context.manager()?;
     let installed = manager.rollback(&args.tool, args.to)?;
     context.progress.done(&format!(
-        "{} is back at {} (generation {})",
+        "{} is at {} now (generation {})",
         installed.title, installed.version, installed.generation
     ));
     Ok(ExitCode::SUCCESS)

@@ -35,8 +35,11 @@ pub fn print(text: &str) -> Outcome {
     finish(io::stdout().write_all(text.as_bytes()))
 }
 
-/// Prints a note: something a person should know, on standard error even when quiet.
+/// Prints a note, something a person should know, on standard error.
 pub fn note(context: &Context, text: &str) {
+    if context.global.quiet {
+        return;
+    }
     let label = console::style("note:").yellow().for_stderr();
     context.progress.note(&format!("{label} {text}"));
 }

@@ -292,9 +292,12 @@ impl Phase {
 
     /// `fetched 5.6 GB in 1 min 12 s (78.0 MB/s)`
     fn finished(&self, done: u64, elapsed: Duration) -> String {
+        let size = human_bytes(done);
+        if done > 0 && done <= self.found {
+            return format!("an earlier run had fetched all {size}");
+        }
         let rate = human_bytes(self.rate(done, elapsed) as u64);
-        let time = human_duration(elapsed);
-        format!("fetched {} in {time} ({rate}/s)", human_bytes(done))
+        format!("fetched {size} in {} ({rate}/s)", human_duration(elapsed))
     }
 
     /// Bytes per second, without what was found.

@@ -80,6 +80,16 @@ pub enum ToolError {
         /// The tool.
         tool: String,
     },
+    /// A generation that was never there or is no longer kept.
+    #[error("`{tool}` has no generation {number}")]
+    NoGeneration {
+        /// The tool.
+        tool: String,
+        /// The number that was asked for.
+        number: u32,
+        /// Those that are kept.
+        kept: Vec<u32>,
+    },
     /// Requirement files of a source tree cannot be used.
     #[error("the requirements of {repository} cannot be used")]
     Requirements {
@@ -159,6 +169,7 @@ impl UserError for ToolError {
             Self::LockElsewhere { .. } => "tool.lock-elsewhere",
             Self::NotInstalled { .. } => "tool.not-installed",
             Self::NothingBefore { .. } => "tool.nothing-before",
+            Self::NoGeneration { .. } => "tool.no-generation",
             Self::Requirements { .. } => "tool.requirements",
             Self::TreeGone { .. } => "tool.tree-gone",
             Self::TreeAddress { .. } => "tool.tree-address",
@@ -191,6 +202,10 @@ impl UserError for ToolError {
             )),
             Self::Runtime(error) => error.hint(),
             Self::NothingBefore { .. } | Self::Threads(_) => None,
+            Self::NoGeneration { kept, .. } => {
+                let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
+                Some(format!("it has these: {}", kept.join(", ")))
+            }
             Self::Requirements { .. } => Some(
                 "a manifest's `overrides` can replace a requirement that cannot be met".to_owned(),
             ),
