@@ -11,7 +11,11 @@ use crate::launch::{
 #[derive(clap::Args)]
 pub struct Args {
     /// Tools whose services to stop, or single services as `aienv ps` names them
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        required_unless_present = "all",
+        conflicts_with = "all",
+        value_name = "SERVICE"
+    )]
     services: Vec<String>,
     /// Stop every service
     #[arg(long)]

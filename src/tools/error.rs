@@ -113,6 +113,16 @@ pub enum ToolError {
         /// Why.
         why: String,
     },
+    /// A plan for another machine cannot be installed here.
+    #[error("the plan of {tool} is for another machine, {made_for}; this one is {here}")]
+    PlanElsewhere {
+        /// The tool.
+        tool: String,
+        /// The target of the plan.
+        made_for: String,
+        /// This machine.
+        here: String,
+    },
     /// A check after the install failed.
     #[error("{tool} was installed, but does not work: `{check}` failed\n{output}")]
     CheckFailed {
@@ -173,6 +183,7 @@ impl UserError for ToolError {
             Self::Requirements { .. } => "tool.requirements",
             Self::TreeGone { .. } => "tool.tree-gone",
             Self::TreeAddress { .. } => "tool.tree-address",
+            Self::PlanElsewhere { .. } => "tool.plan-elsewhere",
             Self::CheckFailed { .. } => "tool.check-failed",
             Self::TorchProtected { .. } => "tool.torch-protected",
             Self::Damaged { .. } => "tool.damaged",
@@ -213,6 +224,9 @@ impl UserError for ToolError {
             Self::TreeAddress { .. } => {
                 Some("`--source-mirror URL` says where source archives are".to_owned())
             }
+            Self::PlanElsewhere { tool, .. } => Some(format!(
+                "`aienv lock {tool} --host FILE -o pylock.toml` here, `aienv install --lock pylock.toml` there"
+            )),
             Self::CheckFailed { tool, .. } => Some(format!(
                 "the previous state is unchanged; `aienv install {tool} --no-check` keeps it anyway"
             )),

@@ -100,6 +100,16 @@ impl Manager {
         plans: &[Planned],
         options: &InstallOptions,
     ) -> Result<Vec<Installed>, ToolError> {
+        for lock in plans.iter().map(|planned| &planned.plan.lock) {
+            let here = self.host().target();
+            if (lock.target.os, lock.target.arch) != (here.os, here.arch) {
+                return Err(ToolError::PlanElsewhere {
+                    tool: lock.tool.clone(),
+                    made_for: lock.target.to_string(),
+                    here: here.to_string(),
+                });
+            }
+        }
         // Keeps the garbage collector of another process away from what is fetched here.
         let _hold = self.store().hold()?;
         self.fetch_locks(plans.iter().map(|planned| &planned.plan.lock))?;
