@@ -49,8 +49,9 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let installed = match &args.lock {
         Some(file) => {
             let manifest = args.tools.first().map(String::as_str);
-            let planned = manager.planned_from_lock(file, manifest)?;
-            manager.install(&[planned], &options)?
+            let plans = [manager.planned_from_lock(file, manifest)?];
+            announce(&plans, &manager);
+            manager.install(&plans, &options)?
         }
         None => install(&manager, &args.tools, &args.solving, &options)?,
     };
