@@ -211,6 +211,12 @@ fn credentials_that_are_missing_or_wrong_are_never_shown() {
     refused(&world, "tiny")
         .names("401")
         .never_says("wrong-s3cret");
+    let manifest = world.tool("tiny");
+    let run = world.aienv(&["-vv", "plan", &manifest]);
+    assert_eq!(run.code, Some(1));
+    run.names("GET")
+        .names("[net.status]")
+        .never_says("wrong-s3cret");
 }
 
 #[test]

@@ -96,19 +96,7 @@ fn render(loaded: &Loaded, installed: Option<&Generation>) -> String {
             .iter()
             .map(|(kind, needs)| accelerator(*kind, needs)),
     );
-    let default = manifest.default_command().map(|(name, _)| name);
-    let width = manifest.commands.keys().map(String::len).max().unwrap_or(0);
-    sheet.lines(
-        "Commands",
-        manifest.commands.iter().map(|(name, command)| {
-            self::command(
-                name,
-                command,
-                width,
-                default == Some(name) && manifest.commands.len() > 1,
-            )
-        }),
-    );
+    sheet.lines("Commands", commands(manifest));
     if !manifest.packages.build.is_empty() {
         sheet.line(
             "Built here",
@@ -151,6 +139,15 @@ fn render(loaded: &Loaded, installed: Option<&Generation>) -> String {
         ),
     };
     sheet.0
+}
+
+fn commands(manifest: &Manifest) -> impl Iterator<Item = String> {
+    let default = manifest.default_command().map(|(name, _)| name);
+    let several = manifest.commands.len() > 1;
+    let width = manifest.commands.keys().map(String::len).max().unwrap_or(0);
+    manifest.commands.iter().map(move |(name, command)| {
+        self::command(name, command, width, several && default == Some(name))
+    })
 }
 
 /// What to type to mean this very manifest.

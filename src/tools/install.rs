@@ -24,7 +24,7 @@ use crate::{
     fetch::{self, Download},
     launch::{self, record::Placement},
     lock::{ArtifactKind, Lock, LockedPython},
-    platform::LockFile,
+    platform::{LockFile, process},
     prefix::{InterpreterCache, Prefix, PrefixRequest, PythonRuntime},
     solve::Plan,
     store::{Entry, Kind},
@@ -481,17 +481,10 @@ impl Manager {
 
 /// The end of what a program printed, indented.
 fn last_lines(output: &std::process::Output) -> String {
-    const SHOWN: usize = 15;
     let text = if output.stderr.is_empty() {
         &output.stdout
     } else {
         &output.stderr
     };
-    let text = String::from_utf8_lossy(text);
-    let lines: Vec<_> = text.lines().collect();
-    let start = lines.len().saturating_sub(SHOWN);
-    lines[start..]
-        .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect()
+    process::last_lines(text, 15)
 }
