@@ -18,6 +18,10 @@ pub trait Progress: Send + Sync {
     fn expect(&self, count: usize, bytes: u64);
     /// The current step in a few words, such as `Resolving` or `Linking 107 packages`.
     fn step(&self, text: &str);
+    /// What was achieved: a line that stays, of which only those who asked for quiet hear nothing.
+    fn done(&self, text: &str) {
+        self.step(text);
+    }
     /// A line that stays: a note or a warning a person should see.
     fn note(&self, text: &str);
     /// Takes the display away, so that results can be printed or a tool can have the terminal.

@@ -7,6 +7,7 @@
 
 mod support;
 
+use aienv::types::Arch;
 use support::{Dialect, Failure, Run, Sdist, Wheel, World, host, index_tool, world::test_python};
 
 /// Installs the plain manifest of a tool, which must fail cleanly.
@@ -210,6 +211,12 @@ fn credentials_that_are_missing_or_wrong_are_never_shown() {
     refused(&world, "tiny")
         .names("401")
         .never_says("wrong-s3cret");
+    let manifest = world.tool("tiny");
+    let run = world.aienv(&["-vv", "plan", &manifest]);
+    assert_eq!(run.code, Some(1));
+    run.names("GET")
+        .names("[net.status]")
+        .never_says("wrong-s3cret");
 }
 
 #[test]
@@ -387,6 +394,38 @@ fn no_wheel_for_this_platform_names_package_and_platform() {
         .hints();
     run.names("tiny").names_one_of(&["wheel", "platform"]);
     world.assert_not_installed("tiny");
+}
+
+#[test]
+fn a_plan_for_another_kind_of_machine_is_not_installed_here() {
+    let world = World::new();
+    world.index().add(Wheel::command("tiny", "1.0"));
+    let manifest = world.tool("tiny");
+    let python = test_python();
+    let mut machine = host::with_python(host::linux_cpu(), &python.path, &python.version);
+    machine.cpu.arch = match std::env::consts::ARCH {
+        "aarch64" => Arch::X86_64,
+        _ => Arch::Aarch64,
+    };
+    let snapshot = world.host(&machine);
+    world
+        .aienv(&["install", &manifest, "--host", &snapshot])
+        .fails(1)
+        .hints()
+        .names("another machine");
+    world.assert_not_installed("tiny");
+}
+
+#[test]
+fn an_accelerator_the_tool_has_no_build_for_is_told() {
+    let world = World::new();
+    world.index().add(Wheel::command("tiny", "1.0"));
+    let manifest = world.tool("tiny");
+    world
+        .aienv(&["plan", &manifest, "--accel", "cuda"])
+        .fails(1)
+        .hints()
+        .names("it has no cuda build, only cpu");
 }
 
 #[test]

@@ -128,8 +128,43 @@ fn added_packages_make_a_new_generation_and_leave_torch_alone() {
         .names("torch")
         .names("greedy");
     world.shim("tiny", &["--import", "node"]).ok();
+    let listed = || world.aienv(&["list", "--installed"]).ok().stdout;
+    assert!(listed().contains("with node"), "{}", listed());
     world.aienv(&["rollback", "tiny"]).ok();
     assert_ne!(world.shim("tiny", &["--import", "node"]).code, Some(0));
+    // What was added is not wished for any more, or the next upgrade would bring it back.
+    assert!(!listed().contains("node"), "{}", listed());
+}
+
+#[test]
+fn what_is_installed_is_listed() {
+    let world = world();
+    world.index().add(Wheel::command("tiny", "1.0"));
+    assert_eq!(world.aienv(&["list", "--installed"]).ok().stdout, "");
+    install(&world, &[&world.tool("tiny")]);
+    world.aienv(&["pin", "tiny"]).ok();
+    let listed = world.aienv(&["list", "--installed"]).ok();
+    listed.prints("tiny").prints("1.0").prints("pinned");
+    let json = world.aienv(&["list", "--installed", "--json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["name"], "tiny");
+    assert_eq!(json[0]["generation"], 1);
+    world
+        .aienv(&["rollback", "tiny", "--to", "9"])
+        .fails(1)
+        .names("generation 9");
+}
+
+#[test]
+fn everything_is_repaired_at_once() {
+    let world = world();
+    world.index().add(Wheel::command("tiny", "1.0"));
+    world.index().add(Wheel::command("other", "1.0"));
+    install(&world, &[&world.tool("tiny"), &world.tool("other")]);
+    std::fs::remove_dir_all(world.home().prefixes()).unwrap();
+    world.aienv(&["repair", "--all"]).ok();
+    world.shim("tiny", &[]).ok().prints("tiny 1.0");
+    world.shim("other", &[]).ok().prints("other 1.0");
 }
 
 #[test]

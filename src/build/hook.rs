@@ -118,12 +118,5 @@ impl Call<'_> {
 }
 
 fn last_lines(log: &Path) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().collect();
-    let start = lines.len().saturating_sub(SHOWN);
-    lines[start..]
-        .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect()
+    platform::process::last_lines(&fs::read(log).unwrap_or_default(), SHOWN)
 }

@@ -24,9 +24,17 @@ enum Command {
         json: bool,
     },
     /// Remove what no installed tool needs
-    Gc,
+    Gc {
+        /// Print what was freed as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare every stored file with its digest
-    Verify,
+    Verify {
+        /// Print the damaged files as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
@@ -52,19 +60,31 @@ pub fn run(args: Args, context: &Context) -> Outcome {
                 human_bytes(sizes.cache),
             ))?;
         }
-        Command::Gc => {
+        Command::Gc { json } => {
+            context
+                .progress
+                .step("Removing what no installed tool needs");
             let freed = context.manager()?.gc()?;
-            context.progress.step(&format!(
-                "removed {} artifacts and {} prefixes, {}",
-                freed.entries,
-                freed.prefixes,
+            context.progress.clear();
+            if json {
+                return output::json(&freed);
+            }
+            context.progress.done(&format!(
+                "removed {} and {}, {}",
+                counted(freed.entries, "artifact", "artifacts"),
+                counted(freed.prefixes, "prefix", "prefixes"),
                 human_bytes(freed.bytes)
             ));
         }
-        Command::Verify => {
+        Command::Verify { json } => {
             let damaged = context.manager()?.verify();
-            for damage in &damaged {
-                output::print(&format!("{damage}\n"))?;
+            context.progress.clear();
+            if json {
+                output::json(&damaged)?;
+            } else {
+                for damage in &damaged {
+                    output::print(&format!("{damage}\n"))?;
+                }
             }
             if !damaged.is_empty() {
                 return Err(ToolError::Damaged {
@@ -72,8 +92,12 @@ pub fn run(args: Args, context: &Context) -> Outcome {
                 }
                 .into());
             }
-            context.progress.step("every stored file is as it was");
+            context.progress.done("every stored file is as it was");
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -80,12 +80,12 @@ fn lint(args: &LintArgs, context: &Context) -> Outcome {
     let checked = format!("{checked} manifest{} checked", s(checked));
     let count: usize = broken.iter().map(count_problems).sum();
     if count == 0 {
-        context.progress.step(&format!("{checked}, no problems"));
+        context.progress.done(&format!("{checked}, no problems"));
         return Ok(ExitCode::SUCCESS);
     }
     context
         .progress
-        .step(&format!("{checked}, {count} problem{}", s(count)));
+        .done(&format!("{checked}, {count} problem{}", s(count)));
     Ok(ExitCode::FAILURE)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Failure, terminal::TerminalProgress};
+use super::{Failure, terminal::TerminalProgress, trace};
 use crate::{
     catalog::Catalog,
     home::Home,
@@ -83,9 +83,11 @@ pub struct Context {
 impl Context {
     /// Reads the environment. Touches no file.
     pub fn new(global: GlobalArgs) -> Result<Self, Failure> {
+        let progress: Arc<dyn Progress> = Arc::new(TerminalProgress::new(global.quiet));
+        trace::start(global.verbose, &progress);
         Ok(Self {
             home: Home::from_env()?,
-            progress: Arc::new(TerminalProgress::new(global.quiet)),
+            progress,
             global,
         })
     }

@@ -22,17 +22,20 @@ impl<E: UserError> From<E> for Failure {
 
 impl Failure {
     /// Prints what happened, why and what to do, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
-        let _ = console::Term::stderr().write_line(&self.render());
+    ///
+    /// With `code`, the error's stable identifier is told too.
+    pub fn report(&self, code: bool) -> ExitCode {
+        let _ = console::Term::stderr().write_line(&self.render(code));
         ExitCode::from(if self.error.is_usage() { 2 } else { 1 })
     }
 
-    fn render(&self) -> String {
-        let mut text = format!(
-            "{}: {}",
-            style("error").red().bold().for_stderr(),
-            self.error
-        );
+    fn render(&self, code: bool) -> String {
+        let code = match code {
+            true => format!("[{}]", self.error.code()),
+            false => String::new(),
+        };
+        let label = style(format!("error{code}")).red().bold().for_stderr();
+        let mut text = format!("{label}: {}", self.error);
         let mut said = self.error.to_string();
         let mut cause: Option<&dyn Error> = self.error.source();
         while let Some(error) = cause {

@@ -11,6 +11,7 @@ use crate::{
         Loaded, Manifest, Origin,
         manifest::{AcceleratorKind, AcceleratorNeeds, Command, Source},
     },
+    tools::{Generation, ToolError, ToolState},
     types::Sha256,
 };
 
@@ -28,18 +29,22 @@ struct Info<'a> {
     manifest: &'a Manifest,
     origin: &'a Origin,
     sha256: Sha256,
+    installed: Option<&'a Generation>,
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
     let loaded = context.catalog_quietly()?.resolve(&args.tool)?;
+    let state = ToolState::load(&context.home, &loaded.manifest.name).map_err(ToolError::from)?;
+    let installed = state.as_ref().and_then(ToolState::current);
     if args.json {
         output::json(&Info {
             manifest: &loaded.manifest,
             origin: &loaded.origin,
             sha256: loaded.sha256,
+            installed,
         })?;
     } else {
-        output::print(&render(&loaded))?;
+        output::print(&render(&loaded, installed))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +67,7 @@ impl Sheet {
     }
 }
 
-fn render(loaded: &Loaded) -> String {
+fn render(loaded: &Loaded, installed: Option<&Generation>) -> String {
     let manifest = &loaded.manifest;
     let mut sheet = Sheet(format!(
         "{}: {}\n\n",
@@ -73,6 +78,15 @@ fn render(loaded: &Loaded) -> String {
     sheet.line("Category", manifest.category);
     sheet.line("Home page", &manifest.homepage);
     sheet.line("Licence", &manifest.licence);
+    if let Some(generation) = installed {
+        sheet.line(
+            "Installed",
+            format!(
+                "{} ({}, generation {})",
+                generation.version, generation.accelerator, generation.number
+            ),
+        );
+    }
     sheet.line("Source", source(manifest));
     sheet.line("Python", python(manifest));
     sheet.lines(
@@ -82,19 +96,7 @@ fn render(loaded: &Loaded) -> String {
             .iter()
             .map(|(kind, needs)| accelerator(*kind, needs)),
     );
-    let default = manifest.default_command().map(|(name, _)| name);
-    let width = manifest.commands.keys().map(String::len).max().unwrap_or(0);
-    sheet.lines(
-        "Commands",
-        manifest.commands.iter().map(|(name, command)| {
-            self::command(
-                name,
-                command,
-                width,
-                default == Some(name) && manifest.commands.len() > 1,
-            )
-        }),
-    );
+    sheet.lines("Commands", commands(manifest));
     if !manifest.packages.build.is_empty() {
         sheet.line(
             "Built here",
@@ -128,12 +130,24 @@ fn render(loaded: &Loaded) -> String {
             let _ = writeln!(sheet.0, "  - {note}");
         }
     }
-    let _ = write!(
-        sheet.0,
-        "\nInstall it with `aienv install {}`.\n",
-        reference(loaded)
-    );
+    let _ = match installed {
+        Some(_) => writeln!(sheet.0, "\nStart it with `aienv run {}`.", manifest.name),
+        None => writeln!(
+            sheet.0,
+            "\nInstall it with `aienv install {}`.",
+            reference(loaded)
+        ),
+    };
     sheet.0
+}
+
+fn commands(manifest: &Manifest) -> impl Iterator<Item = String> {
+    let default = manifest.default_command().map(|(name, _)| name);
+    let several = manifest.commands.len() > 1;
+    let width = manifest.commands.keys().map(String::len).max().unwrap_or(0);
+    manifest.commands.iter().map(move |(name, command)| {
+        self::command(name, command, width, several && default == Some(name))
+    })
 }
 
 /// What to type to mean this very manifest.
@@ -172,7 +186,7 @@ fn python(manifest: &Manifest) -> String {
     };
     if !needs.prefer.is_empty() {
         let prefer: Vec<String> = needs.prefer.iter().map(ToString::to_string).collect();
-        let _ = write!(text, ", best with {}", prefer.join(" or "));
+        let _ = write!(text, ", best with {}", prefer.join(", then "));
     }
     text
 }

@@ -1,10 +1,10 @@
 //! `aienv install`
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use console::style;
 
-use super::{Context, Outcome, plan, solving::SolvingArgs};
+use super::{Context, Outcome, output, plan, solving::SolvingArgs};
 use crate::tools::{InstallOptions, Installed, Manager, Planned, Wanted};
 
 #[derive(clap::Args)]
@@ -49,14 +49,13 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let installed = match &args.lock {
         Some(file) => {
             let manifest = args.tools.first().map(String::as_str);
-            let planned = manager.planned_from_lock(file, manifest)?;
-            manager.install(&[planned], &options)?
+            let plans = [manager.planned_from_lock(file, manifest)?];
+            announce(&plans, &manager);
+            manager.install(&plans, &options)?
         }
         None => install(&manager, &args.tools, &args.solving, &options)?,
     };
-    for one in &installed {
-        report(one, &manager, context);
-    }
+    report(&installed, context);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,7 +90,7 @@ fn install(
 pub fn announce(plans: &[Planned], manager: &Manager) {
     for Planned { plan: planned, .. } in plans {
         let lock = &planned.lock;
-        manager.progress().step(&format!(
+        manager.progress().done(&format!(
             "{} {} ({}, Python {}): {}",
             lock.tool,
             lock.version,
@@ -102,32 +101,37 @@ pub fn announce(plans: &[Planned], manager: &Manager) {
     }
 }
 
-/// Says what became of a tool, and how it is started.
-pub fn report(installed: &Installed, manager: &Manager, context: &Context) {
-    let Installed { title, version, .. } = installed;
-    let what = if installed.changed {
-        "installed"
-    } else {
-        "already installed"
-    };
-    for note in &installed.notes {
-        context
-            .progress
-            .note(&format!("{} {note}", style("note:").yellow().for_stderr()));
-    }
-    let start = match &installed.commands[..] {
-        [one] if *one == installed.name => format!("aienv run {one}"),
-        _ => format!("aienv run {}", installed.name),
-    };
-    context.progress.step(&format!(
-        "{} {title} {version} is {what}; start it with `{}`",
-        style("✓").green().for_stderr(),
-        style(start).bold().for_stderr()
-    ));
-    if !super::path::is_on_path(manager.home()) && installed.changed {
-        context.progress.step(&format!(
-            "  `{}` is not on PATH; `aienv path` says how to put it there",
-            manager.home().bin().display()
+/// Says what became of tools, and how they are started.
+pub fn report(installed: &[Installed], context: &Context) {
+    notes(installed, context);
+    for one in installed {
+        let what = if one.changed {
+            "installed"
+        } else {
+            "already installed"
+        };
+        context.progress.done(&format!(
+            "{} {} {} is {what}; start it with `{}`",
+            style("✓").green().for_stderr(),
+            one.title,
+            one.version,
+            style(format!("aienv run {}", one.name)).bold().for_stderr()
         ));
+    }
+    if installed.iter().any(|one| one.changed) && !super::path::is_on_path(&context.home) {
+        context.progress.done(&format!(
+            "  `{}` is not on PATH; `aienv path` says how to put it there",
+            context.home.bin().display()
+        ));
+    }
+}
+
+/// Prints what a person should know, each note once: tools installed together share many.
+pub fn notes(installed: &[Installed], context: &Context) {
+    let mut told = BTreeSet::new();
+    for note in installed.iter().flat_map(|one| &one.notes) {
+        if told.insert(note) {
+            output::note(context, note);
+        }
     }
 }

@@ -3,15 +3,20 @@
 
 use std::process::ExitCode;
 
-use super::{Context, Outcome, install, install::InstallArgs, solving::SolvingArgs};
-use crate::tools::ToolState;
+use super::{
+    Context, Outcome, install, install::InstallArgs, solving::SolvingArgs, stop::stop_service,
+};
+use crate::{
+    launch::{services, shims},
+    tools::{ToolError, ToolState},
+};
 
 #[derive(clap::Args)]
 pub struct AddArgs {
     /// An installed tool
     tool: String,
     /// Packages to add, as requirements (`opencv-python-headless>=4.10`)
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "PACKAGE")]
     packages: Vec<String>,
     #[command(flatten)]
     installing: InstallArgs,
@@ -20,7 +25,7 @@ pub struct AddArgs {
 #[derive(clap::Args)]
 pub struct UpgradeArgs {
     /// Installed tools
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", value_name = "TOOL")]
     tools: Vec<String>,
     /// Every installed tool that is not pinned
     #[arg(long, conflicts_with = "tools")]
@@ -41,8 +46,11 @@ pub struct RollbackArgs {
 #[derive(clap::Args)]
 pub struct RepairArgs {
     /// Installed tools
-    #[arg(required = true)]
+    #[arg(required_unless_present = "all", value_name = "TOOL")]
     tools: Vec<String>,
+    /// Every installed tool
+    #[arg(long, conflicts_with = "tools")]
+    all: bool,
     #[command(flatten)]
     installing: InstallArgs,
 }
@@ -50,14 +58,14 @@ pub struct RepairArgs {
 #[derive(clap::Args)]
 pub struct NameArgs {
     /// Installed tools
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TOOL")]
     tools: Vec<String>,
 }
 
 #[derive(clap::Args)]
 pub struct RemoveArgs {
     /// Installed tools
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "TOOL")]
     tools: Vec<String>,
     /// Remove their data folders (models, outputs, settings) too
     #[arg(long)]
@@ -71,8 +79,17 @@ pub fn add(args: AddArgs, context: &Context) -> Outcome {
     let options = args.installing.options(&SolvingArgs::default())?;
     let plans = manager.plan_all(&[wanted], &options.plan)?;
     install::announce(&plans, &manager);
-    for installed in manager.install(&plans, &options)? {
-        install::report(&installed, &manager, context);
+    let installed = manager.install(&plans, &options)?;
+    install::notes(&installed, context);
+    for one in &installed {
+        let packages = args.packages.join(", ");
+        context.progress.done(&match one.changed {
+            true => format!(
+                "{} has {packages} now (generation {})",
+                one.title, one.generation
+            ),
+            false => format!("{} has {packages} already", one.title),
+        });
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -104,23 +121,22 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
     options.plan.fresh = true;
     let plans = manager.plan_all(&wanted, &options.plan)?;
     install::announce(&plans, &manager);
-    for (state, installed) in states.iter().zip(manager.install(&plans, &options)?) {
+    let all = manager.install(&plans, &options)?;
+    install::notes(&all, context);
+    for (state, installed) in states.iter().zip(&all) {
         if installed.changed {
             let before = state
                 .current()
                 .map_or_else(String::new, |g| format!(" (was {})", g.version));
-            context.progress.step(&format!(
+            context.progress.done(&format!(
                 "{} is now {}{before}",
                 installed.title, installed.version
             ));
         } else {
-            context.progress.step(&format!(
+            context.progress.done(&format!(
                 "{} {} is up to date",
                 installed.title, installed.version
             ));
-        }
-        for note in &installed.notes {
-            context.progress.note(&format!("note: {note}"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -129,8 +145,8 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
 pub fn rollback(args: RollbackArgs, context: &Context) -> Outcome {
     let manager = context.manager()?;
     let installed = manager.rollback(&args.tool, args.to)?;
-    context.progress.step(&format!(
-        "{} is back at {} (generation {})",
+    context.progress.done(&format!(
+        "{} is at {} now (generation {})",
         installed.title, installed.version, installed.generation
     ));
     Ok(ExitCode::SUCCESS)
@@ -139,7 +155,16 @@ pub fn rollback(args: RollbackArgs, context: &Context) -> Outcome {
 pub fn repair(args: RepairArgs, context: &Context) -> Outcome {
     let manager = context.manager()?;
     let options = args.installing.options(&SolvingArgs::default())?;
-    for tool in &args.tools {
+    let tools = if args.all {
+        let all = manager.all_installed()?;
+        all.into_iter().map(|state| state.name).collect()
+    } else {
+        args.tools
+    };
+    if tools.is_empty() {
+        context.progress.note("no tool is installed");
+    }
+    for tool in &tools {
         let installed = manager.repair(tool, &options)?;
         let what = if installed.changed {
             "was damaged and is whole again"
@@ -148,7 +173,16 @@ pub fn repair(args: RepairArgs, context: &Context) -> Outcome {
         };
         context
             .progress
-            .step(&format!("{} {} {what}", installed.title, installed.version));
+            .done(&format!("{} {} {what}", installed.title, installed.version));
+    }
+    if args.all {
+        // Shims of an older aienv have no tool left that would write them anew.
+        let executable = std::env::current_exe().map_err(|source| ToolError::Io {
+            action: "find",
+            path: "aienv".into(),
+            source,
+        })?;
+        shims::refresh(&context.home, &executable)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -157,17 +191,11 @@ pub fn pin(args: NameArgs, pinned: bool, context: &Context) -> Outcome {
     let manager = context.manager()?;
     for tool in &args.tools {
         let state = manager.pin(tool, pinned)?;
-        let version = state
-            .current()
-            .map_or_else(String::new, |g| format!(" at {}", g.version));
-        let what = if pinned {
-            "is pinned"
-        } else {
-            "is no longer pinned"
-        };
-        context
-            .progress
-            .step(&format!("{} {what}{version}", state.name));
+        context.progress.done(&match state.current() {
+            _ if !pinned => format!("{} is no longer pinned", state.name),
+            Some(generation) => format!("{} is pinned at {}", state.name, generation.version),
+            None => format!("{} is pinned", state.name),
+        });
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -175,14 +203,19 @@ pub fn pin(args: NameArgs, pinned: bool, context: &Context) -> Outcome {
 pub fn remove(args: RemoveArgs, context: &Context) -> Outcome {
     let manager = context.manager()?;
     for tool in &args.tools {
+        // The folder of a service that runs cannot go away under it.
+        let name = manager.installed(tool)?.name;
+        for service in services::named(&services::running(&context.home)?, &name) {
+            stop_service(service, context)?;
+        }
         let removal = manager.remove(tool, args.purge)?;
         match &removal.kept_data {
-            Some(data) => context.progress.step(&format!(
+            Some(data) => context.progress.done(&format!(
                 "removed {}; its data stays in `{}` (`--purge` removes it too)",
                 removal.name,
                 data.display()
             )),
-            None => context.progress.step(&format!("removed {}", removal.name)),
+            None => context.progress.done(&format!("removed {}", removal.name)),
         }
     }
     Ok(ExitCode::SUCCESS)

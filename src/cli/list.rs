@@ -6,15 +6,21 @@ use console::{measure_text_width, pad_str, style};
 use serde::Serialize;
 
 use super::{Context, Outcome, output};
-use crate::catalog::{
-    Loaded, Origin,
-    manifest::{AcceleratorKind, Category},
+use crate::{
+    catalog::{
+        Loaded, Origin,
+        manifest::{AcceleratorKind, Category},
+    },
+    tools::{ToolError, ToolState},
 };
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only what is installed, with version, accelerator build and generation
+    #[arg(long, short)]
+    installed: bool,
     /// Only the tools of one category
-    #[arg(long, short, value_name = "CATEGORY", value_parser = category)]
+    #[arg(long, short, conflicts_with = "installed", value_name = "CATEGORY", value_parser = category)]
     category: Option<Category>,
     /// Print the tools as JSON
     #[arg(long)]
@@ -39,11 +45,13 @@ pub struct Row<'a> {
     tags: &'a [String],
     accelerators: Vec<AcceleratorKind>,
     origin: &'a Origin,
+    /// The version that is installed.
+    installed: Option<String>,
 }
 
 impl<'a> Row<'a> {
     /// The line of a tool.
-    pub fn of(loaded: &'a Loaded) -> Self {
+    pub fn of(loaded: &'a Loaded, installed: &[ToolState]) -> Self {
         let manifest = &loaded.manifest;
         Self {
             name: &manifest.name,
@@ -53,11 +61,16 @@ impl<'a> Row<'a> {
             tags: &manifest.tags,
             accelerators: manifest.accelerators.keys().copied().collect(),
             origin: &loaded.origin,
+            installed: installed
+                .iter()
+                .find(|state| state.name == manifest.name)
+                .and_then(|state| Some(state.current()?.version.to_string())),
         }
     }
 }
 
 /// Rows as text, in columns; the summary is last, so that a narrow window breaks only there.
+/// Installed tools have a mark.
 pub fn table(rows: &[Row<'_>]) -> String {
     let accelerators: Vec<String> = rows
         .iter()
@@ -75,7 +88,8 @@ pub fn table(rows: &[Row<'_>]) -> String {
         let pad = |text, width| pad_str(text, width, console::Alignment::Left, None);
         let _ = writeln!(
             text,
-            "  {}  {}  {}  {}",
+            "{} {}  {}  {}  {}",
+            style(if row.installed.is_some() { "*" } else { " " }).green(),
             style(pad(row.name, names)).bold(),
             pad(row.title, titles),
             style(pad(accelerators, kinds)).dim(),
@@ -86,6 +100,11 @@ pub fn table(rows: &[Row<'_>]) -> String {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
+    if args.installed {
+        let installed = ToolState::load_all(&context.home).map_err(ToolError::from)?;
+        return list_installed(&installed, args.json, context);
+    }
+    let installed = marks(context);
     let catalog = context.catalog()?;
     let rows: Vec<Row<'_>> = catalog
         .entries()
@@ -93,7 +112,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
             args.category
                 .is_none_or(|only| loaded.manifest.category == only)
         })
-        .map(Row::of)
+        .map(|loaded| Row::of(loaded, &installed))
         .collect();
     if args.json {
         output::json(&rows)?;
@@ -120,6 +139,80 @@ pub fn run(args: Args, context: &Context) -> Outcome {
             text.push('\n');
         }
     }
+    if rows.iter().any(|row| row.installed.is_some()) {
+        text.push_str("\n* installed\n");
+    }
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is marked in a list of the catalogue. A damaged record is told where it matters, not here.
+pub fn marks(context: &Context) -> Vec<ToolState> {
+    ToolState::load_all(&context.home).unwrap_or_default()
+}
+
+/// An installed tool as JSON.
+#[derive(Serialize)]
+struct InstalledTool<'a> {
+    name: &'a str,
+    version: String,
+    accelerator: String,
+    generation: u32,
+    /// Generations that can be gone back to.
+    earlier: Vec<u32>,
+    pinned: bool,
+    added: &'a [String],
+    installed_at: jiff::Timestamp,
+}
+
+fn list_installed(installed: &[ToolState], json: bool, context: &Context) -> Outcome {
+    let tools: Vec<InstalledTool<'_>> = installed
+        .iter()
+        .filter_map(|state| {
+            let generation = state.current()?;
+            let numbers = state.generations.iter().map(|generation| generation.number);
+            Some(InstalledTool {
+                name: &state.name,
+                version: generation.version.to_string(),
+                accelerator: generation.accelerator.to_string(),
+                generation: generation.number,
+                earlier: numbers
+                    .filter(|number| *number < generation.number)
+                    .collect(),
+                pinned: state.pinned,
+                added: &state.wishes.added,
+                installed_at: generation.created,
+            })
+        })
+        .collect();
+    if json {
+        return output::json(&tools);
+    }
+    if tools.is_empty() {
+        context
+            .progress
+            .note("no tool is installed; `aienv list` shows what there is");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = tools
+        .iter()
+        .map(|tool| {
+            let mut notes = Vec::new();
+            if tool.pinned {
+                notes.push("pinned".to_owned());
+            }
+            if !tool.added.is_empty() {
+                notes.push(format!("with {}", tool.added.join(", ")));
+            }
+            vec![
+                tool.name.to_owned(),
+                tool.version.clone(),
+                tool.accelerator.clone(),
+                tool.generation.to_string(),
+                notes.join(", "),
+            ]
+        })
+        .collect();
+    let headings = ["TOOL", "VERSION", "ACCELERATOR", "GENERATION", ""];
+    output::print(&output::table(&headings, &rows))
 }

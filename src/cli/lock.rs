@@ -20,9 +20,10 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let manager = context.manager()?;
     let wanted = manager.wanted(&args.tool)?;
     let plans = manager.plan_all(&[wanted], &args.solving.options()?)?;
+    context.progress.clear();
     for planned in &plans {
         for note in &planned.plan.notes {
-            context.progress.note(&format!("note: {note}"));
+            output::note(context, note);
         }
         let text = planned.plan.lock.to_pylock();
         match &args.output {
@@ -30,7 +31,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
                 manager.write_lock(path, &text)?;
                 context
                     .progress
-                    .step(&format!("wrote `{}`", path.display()));
+                    .done(&format!("wrote `{}`", path.display()));
             }
             None => {
                 output::print(&text)?;

@@ -5,6 +5,7 @@
 
 mod cache;
 mod catalog;
+mod completions;
 mod context;
 mod env;
 mod failure;
@@ -25,13 +26,14 @@ mod shell;
 mod solving;
 mod stop;
 mod terminal;
+mod trace;
 mod what_if;
 mod which;
 mod why;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use context::Context;
 pub use failure::Failure;
@@ -108,6 +110,8 @@ enum Command {
     Cache(cache::Args),
     /// Check manifests
     Catalog(catalog::Args),
+    /// Print what makes a shell complete aienv's commands and options
+    Completions(completions::Args),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -121,33 +125,43 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(code).unwrap_or(2));
         }
     };
-    let result = Context::new(cli.global).and_then(|context| match cli.command {
-        Command::Install(args) => install::run(args, &context),
-        Command::Run(args) => run::run(args, &context),
-        Command::List(args) => list::run(args, &context),
-        Command::Search(args) => search::run(args, &context),
-        Command::Info(args) => info::run(args, &context),
-        Command::Plan(args) => plan::run(args, &context),
-        Command::Why(args) => why::run(args, &context),
-        Command::WhatIf(args) => what_if::run(args, &context),
-        Command::Lock(args) => lock::run(args, &context),
-        Command::Add(args) => life::add(args, &context),
-        Command::Upgrade(args) => life::upgrade(args, &context),
-        Command::Rollback(args) => life::rollback(args, &context),
-        Command::Repair(args) => life::repair(args, &context),
-        Command::Pin(args) => life::pin(args, true, &context),
-        Command::Unpin(args) => life::pin(args, false, &context),
-        Command::Remove(args) => life::remove(args, &context),
-        Command::Ps(args) => ps::run(args, &context),
-        Command::Stop(args) => stop::run(args, &context),
-        Command::Logs(args) => logs::run(args, &context),
-        Command::Shell(args) => shell::run(args, &context),
-        Command::Env(args) => env::run(args, &context),
-        Command::Which(args) => which::run(args, &context),
-        Command::Path(args) => path::run(args, &context),
-        Command::Host(args) => host::run(args, &context),
-        Command::Cache(args) => cache::run(args, &context),
-        Command::Catalog(args) => catalog::run(args, &context),
+    let verbose = cli.global.verbose > 0;
+    let result = Context::new(cli.global).and_then(|context| {
+        let outcome = run(cli.command, &context);
+        context.progress.clear();
+        outcome
     });
-    result.unwrap_or_else(|failure| failure.report())
+    result.unwrap_or_else(|failure| failure.report(verbose))
+}
+
+fn run(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Install(args) => install::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::List(args) => list::run(args, context),
+        Command::Search(args) => search::run(args, context),
+        Command::Info(args) => info::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
+        Command::Why(args) => why::run(args, context),
+        Command::WhatIf(args) => what_if::run(args, context),
+        Command::Lock(args) => lock::run(args, context),
+        Command::Add(args) => life::add(args, context),
+        Command::Upgrade(args) => life::upgrade(args, context),
+        Command::Rollback(args) => life::rollback(args, context),
+        Command::Repair(args) => life::repair(args, context),
+        Command::Pin(args) => life::pin(args, true, context),
+        Command::Unpin(args) => life::pin(args, false, context),
+        Command::Remove(args) => life::remove(args, context),
+        Command::Ps(args) => ps::run(args, context),
+        Command::Stop(args) => stop::run(args, context),
+        Command::Logs(args) => logs::run(args, context),
+        Command::Shell(args) => shell::run(args, context),
+        Command::Env(args) => env::run(args, context),
+        Command::Which(args) => which::run(args, context),
+        Command::Path(args) => path::run(args, context),
+        Command::Host(args) => host::run(args, context),
+        Command::Cache(args) => cache::run(args, context),
+        Command::Catalog(args) => catalog::run(args, context),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::Outcome;
+use super::{Context, Outcome};
 use crate::error::UserError;
 
 /// Standard output could not be written to.
@@ -33,6 +33,15 @@ pub fn json(value: &impl Serialize) -> Outcome {
 /// Prints a text.
 pub fn print(text: &str) -> Outcome {
     finish(io::stdout().write_all(text.as_bytes()))
+}
+
+/// Prints a note, something a person should know, on standard error.
+pub fn note(context: &Context, text: &str) {
+    if context.global.quiet {
+        return;
+    }
+    let label = console::style("note:").yellow().for_stderr();
+    context.progress.note(&format!("{label} {text}"));
 }
 
 /// What a command ends with after it wrote its result. A reader that has seen enough (`| head`)

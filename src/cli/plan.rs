@@ -31,6 +31,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         .map(|tool| manager.wanted(tool))
         .collect::<Result<Vec<_>, _>>()?;
     let plans = manager.plan_all(&wanted, &args.solving.options()?)?;
+    context.progress.clear();
     if args.json {
         let all: Vec<_> = plans
             .iter()

@@ -74,8 +74,9 @@ fn installed_records(tool: &str, context: &Context) -> Result<Option<String>, Fa
 
 fn install_first(tool: &str, args: &Args, context: &Context) -> Result<Option<String>, Failure> {
     let manager = context.manager()?;
-    let wanted = manager.wanted(tool)?;
+    let mut wanted = manager.wanted(tool)?;
     let name = wanted.name().to_owned();
+    wanted.wishes = manager.wishes(&name, &SolvingArgs::default().options()?, None)?;
     // The reference may be another spelling of something installed, such as a path.
     if manager.up_to_date(&wanted)?.is_some() {
         return Ok(Some(name));
@@ -96,9 +97,7 @@ fn install_first(tool: &str, args: &Args, context: &Context) -> Result<Option<St
         return Ok(None);
     }
     let installed = manager.install(&plans, &InstallOptions::default())?;
-    for one in &installed {
-        install::report(one, &manager, context);
-    }
+    install::report(&installed, context);
     Ok(Some(name))
 }
 

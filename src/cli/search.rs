@@ -37,11 +37,12 @@ impl UserError for NothingFound {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
+    let installed = list::marks(context);
     let catalog = context.catalog()?;
     let rows: Vec<list::Row<'_>> = catalog
         .search(&args.words)
         .into_iter()
-        .map(list::Row::of)
+        .map(|loaded| list::Row::of(loaded, &installed))
         .collect();
     if rows.is_empty() {
         return Err(NothingFound {

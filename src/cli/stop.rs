@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Context, Outcome};
+use super::{Context, Failure, Outcome};
 use crate::launch::{
     self,
     services::{self, Running},
@@ -11,7 +11,11 @@ use crate::launch::{
 #[derive(clap::Args)]
 pub struct Args {
     /// Tools whose services to stop, or single services as `aienv ps` names them
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        required_unless_present = "all",
+        conflicts_with = "all",
+        value_name = "SERVICE"
+    )]
     services: Vec<String>,
     /// Stop every service
     #[arg(long)]
@@ -42,14 +46,20 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         context.progress.note("no service is running");
     }
     for service in chosen {
-        context
-            .progress
-            .step(&format!("Stopping {}", service.instance));
-        let by_itself = services::stop(&context.home, service)?;
-        context.progress.note(&match by_itself {
-            true => format!("stopped {}", service.instance),
-            false => format!("stopped {}, which did not end by itself", service.instance),
-        });
+        stop_service(service, context)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops one service and says so.
+pub fn stop_service(service: &Running, context: &Context) -> Result<(), Failure> {
+    context
+        .progress
+        .step(&format!("Stopping {}", service.instance));
+    let by_itself = services::stop(&context.home, service)?;
+    context.progress.done(&match by_itself {
+        true => format!("stopped {}", service.instance),
+        false => format!("stopped {}, which did not end by itself", service.instance),
+    });
+    Ok(())
 }

@@ -160,7 +160,11 @@ impl Progress for TerminalProgress {
         }
         let expected = display.phase.as_ref().map_or(0, |phase| phase.expected);
         let files = if count == 1 { "file" } else { "files" };
-        let line = format!("fetching {count} {files}, {}", human_bytes(bytes));
+        let size = match bytes {
+            0 => String::new(),
+            bytes => format!(", {}", human_bytes(bytes)),
+        };
+        let line = format!("fetching {count} {files}{size}");
         match &mut display.out {
             Out::Plain(out) => drop(writeln!(out, "{line}")),
             Out::Bars(bars) => bars.total(expected),
@@ -176,10 +180,18 @@ impl Progress for TerminalProgress {
         }
     }
 
+    fn done(&self, text: &str) {
+        match &mut locked(&self.shared.display).out {
+            Out::Plain(out) => drop(writeln!(out, "{text}")),
+            Out::Bars(bars) => bars.line(text),
+            Out::Quiet(_) => {}
+        }
+    }
+
     fn note(&self, text: &str) {
         match &mut locked(&self.shared.display).out {
             Out::Plain(out) | Out::Quiet(out) => drop(writeln!(out, "{text}")),
-            Out::Bars(bars) => bars.multi.suspend(|| eprintln!("{text}")),
+            Out::Bars(bars) => bars.line(text),
         }
     }
 
@@ -241,7 +253,7 @@ impl Shared {
                 if let Some(total) = bars.total.take() {
                     total.finish_and_clear();
                 }
-                bars.multi.suspend(|| eprintln!("{line}"));
+                bars.line(&line);
             }
             Out::Quiet(_) => {}
         }
@@ -256,10 +268,18 @@ impl Phase {
     /// `fetched 1.2 GB of 5.6 GB (82.0 MB/s, 55 s left)`
     fn under_way(&self, done: u64, elapsed: Duration) -> String {
         let rate = self.rate(done, elapsed);
-        let total = self.expected.max(done);
-        let mut line = format!("fetched {} of {}", human_bytes(done), human_bytes(total));
+        // An index may tell no sizes, and a server may send more than was announced.
+        let Some(missing) = self.expected.checked_sub(done) else {
+            return format!(
+                "fetched {} ({}/s)",
+                human_bytes(done),
+                human_bytes(rate as u64)
+            );
+        };
+        let total = human_bytes(self.expected);
+        let mut line = format!("fetched {} of {total}", human_bytes(done));
         if rate >= 1.0 {
-            let left = (total - done) as f64 / rate;
+            let left = missing as f64 / rate;
             let left = Duration::try_from_secs_f64(left.ceil()).unwrap_or(Duration::MAX);
             line += &format!(
                 " ({}/s, {} left)",
@@ -272,9 +292,12 @@ impl Phase {
 
     /// `fetched 5.6 GB in 1 min 12 s (78.0 MB/s)`
     fn finished(&self, done: u64, elapsed: Duration) -> String {
+        let size = human_bytes(done);
+        if done > 0 && done <= self.found {
+            return format!("an earlier run had fetched all {size}");
+        }
         let rate = human_bytes(self.rate(done, elapsed) as u64);
-        let time = human_duration(elapsed);
-        format!("fetched {} in {time} ({rate}/s)", human_bytes(done))
+        format!("fetched {size} in {} ({rate}/s)", human_duration(elapsed))
     }
 
     /// Bytes per second, without what was found.
@@ -367,7 +390,15 @@ impl Bars {
         bar.set_message(text.to_owned());
     }
 
+    /// A line that stays, above what moves.
+    fn line(&mut self, text: &str) {
+        self.multi.suspend(|| eprintln!("{text}"));
+    }
+
     fn total(&mut self, expected: u64) {
+        if expected == 0 {
+            return;
+        }
         let bar = self.total.get_or_insert_with(|| {
             let text = "  total {bar:30} {decimal_bytes}/{decimal_total_bytes} \
                         {decimal_bytes_per_sec} {eta} left";
@@ -507,8 +538,10 @@ mod tests {
             "fetched 820.0 MB of 5.6 GB (82.0 MB/s, 59 s left)"
         );
         assert_eq!(phase.under_way(0, ten), "fetched 0 B of 5.6 GB");
-        // Servers that send more than they announced.
-        assert!(phase.under_way(6_000_000_000, ten).contains("0 s left"));
+        assert_eq!(
+            phase.under_way(6_000_000_000, ten),
+            "fetched 6.0 GB (600.0 MB/s)"
+        );
         let resumed = Phase {
             found: 800_000_000,
             ..phase

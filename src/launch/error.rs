@@ -164,11 +164,14 @@ impl UserError for LaunchError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotInstalled { tool, near } if near.is_empty() => {
-                Some(format!("install it with `aienv install {tool}`"))
-            }
+            Self::NotInstalled { tool, near } if near.is_empty() => Some(format!(
+                "`aienv install {tool}` installs it; `aienv list --installed` shows what is \
+                     there"
+            )),
             Self::NotInstalled { near, .. } => Some(format!("did you mean {}?", listed(near))),
-            Self::NoCommand { .. } => Some("`aienv list` shows what is installed".to_owned()),
+            Self::NoCommand { .. } => {
+                Some("`aienv list --installed` shows what is installed".to_owned())
+            }
             Self::NoDefault { commands, .. } => Some(format!("name one of {}", listed(commands))),
             Self::NotAService { .. } => {
                 Some("leave out `--detach` and `--another`, which are for services".to_owned())

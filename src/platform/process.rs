@@ -45,6 +45,16 @@ pub fn shell_code(status: std::process::ExitStatus) -> i32 {
     status.code().unwrap_or(1)
 }
 
+/// The last lines of what a program printed, indented, for an error to show.
+pub fn last_lines(printed: &[u8], count: usize) -> String {
+    let text = String::from_utf8_lossy(printed);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect()
+}
+
 #[cfg(unix)]
 mod os {
     use std::{os::unix::process::CommandExt as _, process::Command};

@@ -103,6 +103,23 @@ pub fn choices(
             AcceleratorRequest::Kind(kind) => option.kind == kind,
         };
         choices.options.retain(asked);
+        let wanted = match request {
+            AcceleratorRequest::Build(build) => kind_of(build),
+            AcceleratorRequest::Kind(kind) => kind,
+        };
+        if !manifest.accelerators.contains_key(&wanted) {
+            let has: Vec<_> = manifest
+                .accelerators
+                .keys()
+                .map(|kind| kind.name())
+                .collect();
+            choices.absent.clear();
+            choices.rejected = vec![format!(
+                "it has no {} build, only {}",
+                wanted.name(),
+                has.join(", ")
+            )];
+        }
         for option in &mut choices.options {
             option.why = "you asked for it".to_owned();
         }

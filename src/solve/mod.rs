@@ -2,7 +2,7 @@
 //!
 //! Accelerator, Python, tool version and packages are one question. The accelerator builds a host
 //! can run are tried best first ([`accelerators`]); within one build, interpreter, tool and
-//! packages are resolved together by PubGrub ([`provider`]): the interpreter is a participant like
+//! packages are resolved together by PubGrub (`provider`): the interpreter is a participant like
 //! any package, so a wheel that exists for Python 3.11 and 3.12 only *depends on* one of these, a
 //! marker such as `python_version < "3.12"` is a conditional dependency, and a conflict's
 //! derivation names them. The room is pure but for the questions it asks of the

@@ -166,7 +166,7 @@ pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, So
         let have: BTreeSet<_> = request
             .pythons
             .iter()
-            .map(|c| c.version().to_string())
+            .map(PythonCandidate::version)
             .collect();
         let range = &needs.requires;
         let needs = match request.python {
@@ -180,7 +180,8 @@ pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, So
             have: if have.is_empty() {
                 "none".to_owned()
             } else {
-                have.into_iter().collect::<Vec<_>>().join(", ")
+                let have: Vec<_> = have.iter().map(ToString::to_string).collect();
+                have.join(", ")
             },
             way_out: None,
         });

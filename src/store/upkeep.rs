@@ -7,6 +7,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::{Entry, Kind, Store, StoreError, StoredFile};
 use crate::{
@@ -57,7 +58,8 @@ impl StoreSize {
 }
 
 /// How a file differs from what was unpacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DamageKind {
     /// Not there or not readable.
     Missing,
@@ -68,7 +70,7 @@ pub enum DamageKind {
 }
 
 /// One damaged file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Kind of the entry.
     pub kind: Kind,

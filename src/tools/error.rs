@@ -80,6 +80,16 @@ pub enum ToolError {
         /// The tool.
         tool: String,
     },
+    /// A generation that was never there or is no longer kept.
+    #[error("`{tool}` has no generation {number}")]
+    NoGeneration {
+        /// The tool.
+        tool: String,
+        /// The number that was asked for.
+        number: u32,
+        /// Those that are kept.
+        kept: Vec<u32>,
+    },
     /// Requirement files of a source tree cannot be used.
     #[error("the requirements of {repository} cannot be used")]
     Requirements {
@@ -102,6 +112,16 @@ pub enum ToolError {
         repository: String,
         /// Why.
         why: String,
+    },
+    /// A plan for another machine cannot be installed here.
+    #[error("the plan of {tool} is for another machine, {made_for}; this one is {here}")]
+    PlanElsewhere {
+        /// The tool.
+        tool: String,
+        /// The target of the plan.
+        made_for: String,
+        /// This machine.
+        here: String,
     },
     /// A check after the install failed.
     #[error("{tool} was installed, but does not work: `{check}` failed\n{output}")]
@@ -159,9 +179,11 @@ impl UserError for ToolError {
             Self::LockElsewhere { .. } => "tool.lock-elsewhere",
             Self::NotInstalled { .. } => "tool.not-installed",
             Self::NothingBefore { .. } => "tool.nothing-before",
+            Self::NoGeneration { .. } => "tool.no-generation",
             Self::Requirements { .. } => "tool.requirements",
             Self::TreeGone { .. } => "tool.tree-gone",
             Self::TreeAddress { .. } => "tool.tree-address",
+            Self::PlanElsewhere { .. } => "tool.plan-elsewhere",
             Self::CheckFailed { .. } => "tool.check-failed",
             Self::TorchProtected { .. } => "tool.torch-protected",
             Self::Damaged { .. } => "tool.damaged",
@@ -186,9 +208,15 @@ impl UserError for ToolError {
             Self::LockElsewhere { .. } => {
                 Some("make a lock on a machine of this kind, or with `--host FILE`".to_owned())
             }
-            Self::NotInstalled { tool } => Some(format!("install it with `aienv install {tool}`")),
+            Self::NotInstalled { tool } => Some(format!(
+                "`aienv install {tool}` installs it; `aienv list --installed` shows what is there"
+            )),
             Self::Runtime(error) => error.hint(),
             Self::NothingBefore { .. } | Self::Threads(_) => None,
+            Self::NoGeneration { kept, .. } => {
+                let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
+                Some(format!("it has these: {}", kept.join(", ")))
+            }
             Self::Requirements { .. } => Some(
                 "a manifest's `overrides` can replace a requirement that cannot be met".to_owned(),
             ),
@@ -196,6 +224,9 @@ impl UserError for ToolError {
             Self::TreeAddress { .. } => {
                 Some("`--source-mirror URL` says where source archives are".to_owned())
             }
+            Self::PlanElsewhere { tool, .. } => Some(format!(
+                "`aienv lock {tool} --host FILE -o pylock.toml` here, `aienv install --lock pylock.toml` there"
+            )),
             Self::CheckFailed { tool, .. } => Some(format!(
                 "the previous state is unchanged; `aienv install {tool} --no-check` keeps it anyway"
             )),

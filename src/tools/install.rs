@@ -24,7 +24,7 @@ use crate::{
     fetch::{self, Download},
     launch::{self, record::Placement},
     lock::{ArtifactKind, Lock, LockedPython},
-    platform::LockFile,
+    platform::{LockFile, process},
     prefix::{InterpreterCache, Prefix, PrefixRequest, PythonRuntime},
     solve::Plan,
     store::{Entry, Kind},
@@ -100,6 +100,16 @@ impl Manager {
         plans: &[Planned],
         options: &InstallOptions,
     ) -> Result<Vec<Installed>, ToolError> {
+        for lock in plans.iter().map(|planned| &planned.plan.lock) {
+            let here = self.host().target();
+            if (lock.target.os, lock.target.arch) != (here.os, here.arch) {
+                return Err(ToolError::PlanElsewhere {
+                    tool: lock.tool.clone(),
+                    made_for: lock.target.to_string(),
+                    here: here.to_string(),
+                });
+            }
+        }
         // Keeps the garbage collector of another process away from what is fetched here.
         let _hold = self.store().hold()?;
         self.fetch_locks(plans.iter().map(|planned| &planned.plan.lock))?;
@@ -155,18 +165,21 @@ impl Manager {
         let wanted = &planned.wanted;
         let manifest = &wanted.loaded.manifest;
         let _lock = self.lock_tool(&manifest.name)?;
-        let prefix = self.make_prefix(lock, options)?;
-        self.make_data(manifest)?;
-        if !options.no_check {
-            self.check(manifest, lock, &prefix)?;
-        }
         let mut state = match ToolState::load(&self.home, &manifest.name)? {
             Some(state) => state,
             None => ToolState::new(&manifest.name),
         };
+        let first = state.generations.is_empty();
         let unchanged = state
             .current()
             .is_some_and(|g| g.prefix == lock.prefix_name());
+        // What is in use has been checked before, unless its prefix is about to be made anew.
+        let checked = unchanged && Prefix::open(&self.home, &lock.prefix_name()).is_some();
+        let prefix = self.make_prefix(lock, options)?;
+        self.make_data(manifest)?;
+        if !options.no_check && !checked {
+            self.check(manifest, lock, &prefix)?;
+        }
         state.wishes = wanted.wishes.clone();
         self.keep_manifest(&wanted.loaded)?;
         let number = if unchanged {
@@ -175,9 +188,15 @@ impl Manager {
         } else {
             state.advance(&self.home, lock)?
         };
-        let mut notes: Vec<String> = planned.plan.notes.clone();
-        notes.extend(self.write_shims(manifest, lock, &prefix, number)?);
-        notes.extend(manifest.notes.iter().cloned());
+        let taken = self.write_shims(manifest, lock, &prefix, number)?;
+        let mut notes = Vec::new();
+        if !unchanged {
+            notes.extend(planned.plan.notes.iter().cloned());
+        }
+        notes.extend(taken);
+        if first {
+            notes.extend(manifest.notes.iter().cloned());
+        }
         Ok(Installed {
             name: manifest.name.clone(),
             title: manifest.title.clone(),
@@ -326,10 +345,11 @@ impl Manager {
             };
             let shown = match check {
                 Check::Import(modules) => format!("import {}", modules.join(", ")),
-                Check::Run(words) => words.join(" "),
+                Check::Run(words) => words.join(" ").replace("{bin}/", ""),
             };
-            self.progress
-                .step(&format!("Checking {}: {shown}", manifest.title));
+            self.progress.step(&format!(
+                "Trying `{shown}` (a first start may take a while)"
+            ));
             let mut probe = manifest.clone();
             probe.commands = [(
                 "check".to_owned(),
@@ -348,7 +368,7 @@ impl Manager {
                     })?;
                 if !output.status.success() {
                     return Err(ToolError::CheckFailed {
-                        tool: manifest.title.clone(),
+                        tool: manifest.name.clone(),
                         check: shown,
                         output: last_lines(&output),
                     });
@@ -461,17 +481,10 @@ impl Manager {
 
 /// The end of what a program printed, indented.
 fn last_lines(output: &std::process::Output) -> String {
-    const SHOWN: usize = 15;
     let text = if output.stderr.is_empty() {
         &output.stdout
     } else {
         &output.stderr
     };
-    let text = String::from_utf8_lossy(text);
-    let lines: Vec<_> = text.lines().collect();
-    let start = lines.len().saturating_sub(SHOWN);
-    lines[start..]
-        .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect()
+    process::last_lines(text, 15)
 }

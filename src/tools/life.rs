@@ -95,10 +95,19 @@ impl Manager {
             Some(number) => state.generation(number),
             None => state.previous(),
         };
-        let target = target.cloned().ok_or_else(|| ToolError::NothingBefore {
-            tool: name.to_owned(),
-        })?;
+        let Some(target) = target.cloned() else {
+            let tool = state.name;
+            return Err(match to {
+                Some(number) => ToolError::NoGeneration {
+                    tool,
+                    number,
+                    kept: state.generations.iter().map(|g| g.number).collect(),
+                },
+                None => ToolError::NothingBefore { tool },
+            });
+        };
         state.current = target.number;
+        state.wishes = target.wishes;
         self.restore(&mut state)
     }
 

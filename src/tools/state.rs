@@ -75,6 +75,9 @@ pub struct Generation {
     pub accelerator: Accelerator,
     /// When it was installed.
     pub created: Timestamp,
+    /// What the user had asked for; rolling back takes these up again.
+    #[serde(default)]
+    pub wishes: Wishes,
 }
 
 /// The record of a tool cannot be read or written.
@@ -223,6 +226,7 @@ impl ToolState {
             version: lock.version.clone(),
             accelerator: lock.accelerator,
             created: Timestamp::now(),
+            wishes: self.wishes.clone(),
         });
         self.current = number;
         let surplus = self.generations.len().saturating_sub(KEPT);
