@@ -9,11 +9,13 @@
 //! [`PackageIndex`](crate::index::PackageIndex).
 
 pub mod accelerators;
+mod assemble;
 mod candidates;
 mod crawl;
 mod environment;
 mod expand;
 mod explain;
+mod outcome;
 mod package;
 mod plan;
 mod planning;
@@ -26,13 +28,14 @@ mod ways_out;
 mod why;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
+pub use assemble::parse as parse_requirement;
 pub use environment::marker_environment;
 pub use explain::Explanation;
 pub use plan::{Choice, Plan, Requested};
 pub use planning::plan;
 pub use problem::{Problem, PythonCandidate};
 pub use range::{VersionSet, to_set};
-pub use request::{Request, TreeRequirements, fitting_pythons, parse as parse_requirement};
+pub use request::{Request, TreeRequirements, fitting_pythons};
 pub use resolve::{Resolution, ResolveError, resolve};
 pub use why::{Why, why};
 

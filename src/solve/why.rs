@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     Plan, Requested, SolveError,
-    request::{Request, attempt, parse},
+    assemble::parse,
+    request::{Request, attempt},
 };
 use crate::{
     index::PackageIndex,
