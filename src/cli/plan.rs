@@ -88,7 +88,9 @@ fn tail(plan: &Plan, manager: &Manager) -> String {
         let commit = tree.commit.get(..12).unwrap_or(&tree.commit);
         text += &format!("  source: {} at {commit}\n", tree.repository);
     }
-    for note in &plan.notes {
+    // What stands beside a choice already is not said again.
+    let told = |note: &&String| plan.choices.iter().any(|choice| choice.why == **note);
+    for note in plan.notes.iter().filter(|note| !told(note)) {
         text += &format!("  {} {note}\n", style("note:").yellow());
     }
     text

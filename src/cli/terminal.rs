@@ -167,7 +167,10 @@ impl Progress for TerminalProgress {
         let line = format!("fetching {count} {files}{size}");
         match &mut display.out {
             Out::Plain(out) => drop(writeln!(out, "{line}")),
-            Out::Bars(bars) => bars.total(expected),
+            Out::Bars(bars) => {
+                bars.step(&line);
+                bars.total(expected);
+            }
             Out::Quiet(_) => {}
         }
     }
@@ -400,8 +403,15 @@ impl Bars {
             return;
         }
         let bar = self.total.get_or_insert_with(|| {
-            let text = "  total {bar:30} {decimal_bytes}/{decimal_total_bytes} \
-                        {decimal_bytes_per_sec} {eta} left";
+            let text = match is_narrow() {
+                true => {
+                    "  {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left"
+                }
+                false => {
+                    "  total {bar:30} {decimal_bytes}/{decimal_total_bytes} \
+                     {decimal_bytes_per_sec} {eta} left"
+                }
+            };
             self.multi
                 .add(ProgressBar::new(expected).with_style(style(text)))
         });
@@ -413,9 +423,10 @@ impl Bars {
         while self.shown < LINES && !self.waiting.is_empty() {
             let counter = self.waiting.remove(0);
             let bar = match counter.total {
-                Some(total) => ProgressBar::new(total).with_style(style(
-                    "  {msg:36} {bar:20} {decimal_bytes}/{decimal_total_bytes}",
-                )),
+                Some(total) => ProgressBar::new(total).with_style(style(match is_narrow() {
+                    true => "  {msg:36} {decimal_bytes}/{decimal_total_bytes}",
+                    false => "  {msg:36} {bar:20} {decimal_bytes}/{decimal_total_bytes}",
+                })),
                 None => ProgressBar::no_length().with_style(style("  {msg:36} {decimal_bytes}")),
             };
             let bar = match &self.total {
@@ -446,6 +457,11 @@ impl Bars {
             self.multi.remove(&bar);
         }
     }
+}
+
+/// Whether lines with bars would break.
+fn is_narrow() -> bool {
+    console::Term::stderr().size().1 < 88
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -35,6 +35,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         .unwrap_or_else(|| manager.host().clone());
     options.host = Some(changed(host, &args)?);
     let plans = manager.plan_all(&[wanted], &options)?;
+    context.progress.clear();
     let texts: Vec<_> = plans
         .iter()
         .map(|planned| plan::summary(planned, &manager))

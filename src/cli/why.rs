@@ -30,6 +30,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         let (tool, package) = (wanted.name().to_owned(), args.package);
         return Err(NotNeeded { tool, package }.into());
     };
+    context.progress.clear();
     if args.json {
         return output::json(&why);
     }
