@@ -109,9 +109,9 @@ impl<'a> Provider<'a> {
             .choose(name, &candidates, set, wanted, prereleases);
         if let Some(version) = &chosen {
             let ahead = self.look_ahead(name, version);
-            let next =
-                self.source
-                    .following(name, &candidates, set, version, wanted, prereleases);
+            let next = self
+                .source
+                .following(name, &candidates, set, version, wanted, prereleases);
             for file in next.take(ahead) {
                 self.index.prefetch_metadata(file);
             }
