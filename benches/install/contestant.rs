@@ -32,6 +32,8 @@ pub struct Aienv {
     home: PathBuf,
     manifest: PathBuf,
     python: PathBuf,
+    /// Of the interpreter, such as `3.12`.
+    python_version: String,
     index: Option<String>,
     torch_index: String,
 }
@@ -51,6 +53,7 @@ impl Aienv {
             home: room.join("home"),
             manifest,
             python: python.to_owned(),
+            python_version: short_version(python)?,
             index: index.map(str::to_owned),
             torch_index: torch_index.to_owned(),
         })
@@ -60,6 +63,7 @@ impl Aienv {
         let mut command = Command::new(AIENV);
         command
             .args([verb, "--quiet", "--python-preference", "system"])
+            .args(["--python", &self.python_version])
             .env("AIENV_HOME", &self.home)
             .env("AIENV_TORCH_MIRROR", &self.torch_index)
             .env_remove("PIP_FIND_LINKS");
@@ -97,8 +101,10 @@ impl Contestant for Aienv {
     }
 
     fn remove_environment(&mut self) -> Result<()> {
-        let mut command = self.command("remove");
-        command.args(["--purge", "bench"]);
+        let mut command = Command::new(AIENV);
+        command
+            .args(["remove", "--quiet", "--purge", "bench"])
+            .env("AIENV_HOME", &self.home);
         measure::run(command)?;
         // The prefix may stay until the next collection; here it has to be made again.
         remove_all(&self.home.join("prefixes"))
@@ -213,6 +219,12 @@ impl Contestant for Uv {
     fn installed(&self) -> Result<usize> {
         Ok(count_packages(&self.environment))
     }
+}
+
+fn short_version(python: &Path) -> Result<String> {
+    let code = "import sys; print('%d.%d' % sys.version_info[:2])";
+    let output = Command::new(python).args(["-c", code]).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Removes a folder, read-only parts included; one that is not there is removed already.

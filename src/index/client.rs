@@ -193,7 +193,10 @@ impl PackageIndex for IndexClient {
     }
 
     fn prefetch_metadata(&self, file: &DistFile) {
-        self.start_metadata(file, false);
+        // A guess must not download whole files.
+        if self.shared.remote.is_cheap(file) {
+            self.start_metadata(file, false);
+        }
     }
 }
 

@@ -136,10 +136,7 @@ impl Remote {
                 wheel_size: None,
             });
         }
-        let server = Url::parse(&file.url)
-            .ok()
-            .map(|url| url.origin().ascii_serialization());
-        let server = server.unwrap_or_default();
+        let server = server_of(file);
         let downloaded = file
             .sha256
             .is_some_and(|digest| self.cache.download(&digest).is_file());
@@ -164,6 +161,12 @@ impl Remote {
         read.await
             .map_err(|_| IndexError::Stopped)?
             .map_err(|reason: String| bad(file, &reason))
+    }
+
+    /// Whether the metadata of a file comes without the file itself, as far as is known.
+    pub(super) fn is_cheap(&self, file: &DistFile) -> bool {
+        file.wheel().is_some()
+            && (file.metadata_file.is_some() || !self.locked().contains(&server_of(file)))
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
@@ -372,6 +375,12 @@ impl Remote {
             }
         }
     }
+}
+
+fn server_of(file: &DistFile) -> String {
+    let url = Url::parse(&file.url).ok();
+    url.map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default()
 }
 
 fn size_of(path: &std::path::Path) -> Option<u64> {

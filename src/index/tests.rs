@@ -351,6 +351,15 @@ fn a_server_without_ranges_is_remembered() {
         .map(|s| s.header("range").is_some())
         .collect();
     assert_eq!(ranges, [true, false, false]);
+    // Guesses are for free there or not at all.
+    let source = file(&server, "demo-1.0.tar.gz", None);
+    for guess in [file(&server, "demo-1.0-2-py3-none-any.whl", None), source] {
+        client.prefetch_metadata(&guess);
+    }
+    client
+        .metadata(&file(&server, "demo-1.0-3-py3-none-any.whl", None))
+        .unwrap();
+    assert_eq!(server.seen().len(), 4);
 }
 
 #[test]
