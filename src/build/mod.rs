@@ -192,6 +192,38 @@ impl Builder<'_> {
         package: &LockedPackage,
         requires: &[Requirement],
     ) -> Result<Prefix, BuildError> {
+        let lock = Lock {
+            tool: format!("build of {}", package.name),
+            version: package.version.clone(),
+            target: self.target,
+            accelerator: Accelerator::Cpu,
+            python: self.python.clone(),
+            packages: self.resolved(package, requires)?,
+            tree: None,
+            programs: BTreeMap::new(),
+            manifest: String::new(),
+        };
+        let downloads = lock.packages.iter().map(Download::of_package).collect();
+        (self.fetch)(downloads).map_err(|source| BuildError::fetch(package, source))?;
+        let request = PrefixRequest {
+            name: &lock.prefix_name(),
+            lock: &lock,
+            python: self.runtime,
+            built: &BTreeMap::new(),
+            programs: &lock.programs,
+            compile: false,
+        };
+        // Below the cache, where it may be thrown away: no tool ever runs in it.
+        let home = Home::at(self.home.cache().join("builds"));
+        Ok(Prefix::ensure(&home, self.store, &request, self.progress)?)
+    }
+
+    /// What the requirements of a build come to: wheels only.
+    fn resolved(
+        &self,
+        package: &LockedPackage,
+        requires: &[Requirement],
+    ) -> Result<Vec<LockedPackage>, BuildError> {
         let problem = Problem {
             primary: None,
             requirements: requires.to_vec(),
@@ -226,7 +258,7 @@ impl Builder<'_> {
                     },
                 }
             })?;
-        let packages = resolution
+        resolution
             .packages
             .into_iter()
             .map(|(name, resolved)| {
@@ -248,31 +280,7 @@ impl Builder<'_> {
                     dependencies: resolved.dependencies,
                 })
             })
-            .collect::<Result<Vec<_>, BuildError>>()?;
-        let lock = Lock {
-            tool: format!("build of {name}"),
-            version: package.version.clone(),
-            target: self.target,
-            accelerator: Accelerator::Cpu,
-            python: self.python.clone(),
-            packages,
-            tree: None,
-            programs: BTreeMap::new(),
-            manifest: String::new(),
-        };
-        let downloads = lock.packages.iter().map(Download::of_package).collect();
-        (self.fetch)(downloads).map_err(|source| BuildError::fetch(package, source))?;
-        let request = PrefixRequest {
-            name: &lock.prefix_name(),
-            lock: &lock,
-            python: self.runtime,
-            built: &BTreeMap::new(),
-            programs: &lock.programs,
-            compile: false,
-        };
-        // Below the cache, where it may be thrown away: no tool ever runs in it.
-        let home = Home::at(self.home.cache().join("builds"));
-        Ok(Prefix::ensure(&home, self.store, &request, self.progress)?)
+            .collect()
     }
 }
 

@@ -129,17 +129,9 @@ fn extract(
             continue;
         };
         let metadata = index.metadata(file).map_err(ResolveError::Index)?;
-        let extras: Vec<ExtraName> = selected
-            .keys()
-            .filter_map(|other| match other {
-                Participant::Extra(of, extra) if of == name => Some(extra.clone()),
-                _ => None,
-            })
-            .collect();
-        for extra in extras
-            .iter()
-            .filter(|extra| !metadata.provides_extra.contains(extra))
-        {
+        let extras = extras_of(selected, name);
+        let unknown = |extra: &&ExtraName| !metadata.provides_extra.contains(extra);
+        for extra in extras.iter().filter(unknown) {
             notes.push(format!("{name} {version} has no extra named `{extra}`"));
         }
         let needs = record(
@@ -183,6 +175,15 @@ fn extract(
         packages,
         notes,
     })
+}
+
+/// The extras of a package that take part in a solution.
+fn extras_of(selected: &Selected, name: &PackageName) -> Vec<ExtraName> {
+    let extras = selected.keys().filter_map(|participant| match participant {
+        Participant::Extra(of, extra) if of == name => Some(extra.clone()),
+        _ => None,
+    });
+    extras.collect()
 }
 
 /// Notes who asks for what on interpreter `at`, and returns the names asked for, sorted.
