@@ -263,8 +263,18 @@ fn universe() -> impl Strategy<Value = Universe> {
     })
 }
 
+/// Four hundred universes, or as many as `PROPTEST_CASES` says.
+fn cases() -> ProptestConfig {
+    let set = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: if set { default.cases } else { 400 },
+        ..default
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     /// The same satisfiability as trying everything, a solution that satisfies everything, and the
     /// newest version of the first package that any solution has.
