@@ -78,7 +78,7 @@ impl BuildingIndex<'_> {
     ) -> Result<CoreMetadata, BuildError> {
         let manager = self.manager;
         let cache = InterpreterCache::of(manager.home());
-        if let Some(download) = crate::fetch::Download::of_python(&python.python) {
+        if let Some(download) = manager.python_download(&python.python) {
             manager
                 .fetch(vec![download])
                 .map_err(|source| BuildError::fetch(package, source))?;

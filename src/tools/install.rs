@@ -129,7 +129,7 @@ impl Manager {
             if self.home.prefixes().join(lock.prefix_name()).is_dir() {
                 continue;
             }
-            downloads.extend(Download::of_python(&lock.python));
+            downloads.extend(self.python_download(&lock.python));
             downloads.extend(lock.tree.as_ref().map(Download::of_tree));
             downloads.extend(
                 lock.packages

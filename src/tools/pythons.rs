@@ -7,6 +7,7 @@
 
 use super::{Manager, reach::Answer};
 use crate::{
+    fetch::Download,
     host::Host,
     lock::LockedPython,
     prefix::pythons::{self, ManagedPython},
@@ -80,6 +81,35 @@ impl Manager {
         system()
     }
 
+    /// The download of an interpreter that aienv keeps: where the lock found it, then every other
+    /// host of the settings, since a plan counts on whichever of them answers.
+    pub(super) fn python_download(&self, python: &LockedPython) -> Option<Download> {
+        let mut download = Download::of_python(python)?;
+        let LockedPython::Managed {
+            version,
+            build,
+            file,
+            sha256,
+            ..
+        } = python
+        else {
+            return Some(download);
+        };
+        let build = ManagedPython {
+            version: version.clone(),
+            build: build.clone(),
+            file: file.clone(),
+            sha256: *sha256,
+        };
+        for base in &self.settings.pythons.value {
+            let url = build.url(base.url().as_str());
+            if !download.urls.contains(&url) {
+                download.urls.push(url);
+            }
+        }
+        Some(download)
+    }
+
     fn managed(&self, python: &ManagedPython) -> PythonCandidate {
         let base = self.settings.pythons.value.first();
         let base = base.map_or_else(String::new, |base| base.url().to_string());
@@ -99,5 +129,36 @@ impl Manager {
             .map(|base| sample.url(base.url().as_str()))
             .collect();
         self.answers(&urls, Answer::Found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        home::Home,
+        progress::Silent,
+        settings::{Overrides, Settings},
+    };
+
+    #[test]
+    fn every_host_of_the_settings_is_tried_for_an_interpreter() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let settings = Settings::isolated(&home, &Overrides::default()).unwrap();
+        let manager = Manager::new(&home, &settings, Arc::new(Silent)).unwrap();
+        let build = ManagedPython {
+            version: "3.12.4".parse().unwrap(),
+            build: "20260101".to_owned(),
+            file: "cpython-3.12.4+20260101-x.tar.gz".to_owned(),
+            sha256: crate::types::Sha256::of("archive"),
+        };
+        let locked = build.locked("http://locked.example/");
+        let urls = manager.python_download(&locked).unwrap().urls;
+        assert!(urls[0].starts_with("http://locked.example/20260101/"));
+        assert_eq!(urls.len(), 1 + settings.pythons.value.len());
+        assert!(settings.pythons.value.len() >= 2);
     }
 }
