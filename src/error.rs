@@ -13,6 +13,11 @@ pub trait UserError: Error + Send + Sync + 'static {
         None
     }
 
+    /// What programs may want to know besides, as members of the error in `--json`.
+    fn details(&self) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::Map::new()
+    }
+
     /// Wrong usage (exit code 2) rather than a failed operation (exit code 1).
     fn is_usage(&self) -> bool {
         false

@@ -4,7 +4,10 @@
 
 mod support;
 
-use aienv::host::{Gpu, GpuVendor, Host, NvidiaDriver};
+use aienv::{
+    host::{Gpu, GpuVendor, Host, NvidiaDriver},
+    solve::Change,
+};
 use support::{Dialect, Wheel, World, host};
 
 /// A tool that needs torch, and torch in the builds its index really has.
@@ -222,6 +225,30 @@ fn a_refusal_names_a_change_that_was_tried() {
 
     let run = world.aienv(&["plan", &manifest, "--host", &world.host(&host::linux_cpu())]);
     run.fails(1).names("no NVIDIA GPU");
+}
+
+#[test]
+fn a_refusal_in_json_carries_its_ways_out() {
+    let world = world();
+    let gpu_only = TOOL.replace("[accelerators.cpu]\n", "");
+    let manifest = world.manifest("painter", &gpu_only);
+    let old = world.host(&nvidia("390.46", (8, 6)));
+    let run = world.aienv(&["plan", &manifest, "--host", &old, "--json"]);
+    let error = &run.fails(1).json()["error"];
+    assert_eq!(error["code"], "solve.no-accelerator");
+    let way = &error["ways"][0];
+    assert_eq!(
+        way["change"],
+        serde_json::json!({"kind": "driver", "value": "450.80.02"})
+    );
+    assert_eq!(way["result"]["accelerator"], "cu118");
+    assert_eq!(way["result"]["version"], "1.0");
+    let change: Change = serde_json::from_value(way["change"].clone()).unwrap();
+    // The change applied is a machine that gets the plan.
+    let machine = nvidia("390.46", (8, 6));
+    let changed = world.host(&change.host(&machine));
+    let plan = world.aienv(&["plan", &manifest, "--host", &changed, "--json"]);
+    assert_eq!(plan.ok().json()["accelerator"], "cu118");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 use console::style;
 
+use super::output;
 use crate::error::UserError;
 
 /// An error on its way to standard error.
@@ -23,10 +24,42 @@ impl<E: UserError> From<E> for Failure {
 impl Failure {
     /// Prints what happened, why and what to do, and gives the exit code.
     ///
-    /// With `code`, the error's stable identifier is told too.
-    pub fn report(&self, code: bool) -> ExitCode {
+    /// With `code`, the error's stable identifier is told too; with `json`, standard output gets
+    /// the error as an object with the one member `error`.
+    pub fn report(&self, code: bool, json: bool) -> ExitCode {
+        if json {
+            // Whoever reads it may have gone; the exit code still tells.
+            let _ = output::json(&serde_json::json!({ "error": self.json() }));
+        }
         let _ = console::Term::stderr().write_line(&self.render(code));
         ExitCode::from(if self.error.is_usage() { 2 } else { 1 })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let mut object = serde_json::Map::new();
+        object.insert("code".to_owned(), self.error.code().into());
+        object.insert("message".to_owned(), self.error.to_string().into());
+        object.insert("causes".to_owned(), self.causes().into());
+        object.insert("hint".to_owned(), self.error.hint().into());
+        object.extend(self.error.details());
+        object.into()
+    }
+
+    /// What the error came from, as far as it says more than the error itself.
+    fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut said = self.error.to_string();
+        let mut cause: Option<&dyn Error> = self.error.source();
+        while let Some(error) = cause {
+            let message = error.to_string();
+            // Many libraries repeat their cause in their own message.
+            if !said.contains(&message) {
+                causes.push(message.clone());
+                said = message;
+            }
+            cause = error.source();
+        }
+        causes
     }
 
     fn render(&self, code: bool) -> String {
@@ -36,16 +69,8 @@ impl Failure {
         };
         let label = style(format!("error{code}")).red().bold().for_stderr();
         let mut text = format!("{label}: {}", self.error);
-        let mut said = self.error.to_string();
-        let mut cause: Option<&dyn Error> = self.error.source();
-        while let Some(error) = cause {
-            let message = error.to_string();
-            // Many libraries repeat their cause in their own message.
-            if !said.contains(&message) {
-                let _ = write!(text, "\n  {}: {message}", style("cause").red().for_stderr());
-                said = message;
-            }
-            cause = error.source();
+        for cause in self.causes() {
+            let _ = write!(text, "\n  {}: {cause}", style("cause").red().for_stderr());
         }
         if let Some(hint) = self.error.hint() {
             let _ = write!(text, "\n   {}: {hint}", style("hint").cyan().for_stderr());

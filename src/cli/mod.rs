@@ -33,7 +33,7 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use context::Context;
 pub use failure::Failure;
@@ -116,8 +116,11 @@ enum Command {
 
 /// Parses the arguments of the process and runs the command.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((asks_for_json(&matches), Cli::from_arg_matches(&matches)?)));
+    let (json, cli) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // `--help` and `--version` come this way too, with exit code 0.
             let code = error.exit_code();
@@ -131,7 +134,16 @@ pub fn main() -> ExitCode {
         context.progress.clear();
         outcome
     });
-    result.unwrap_or_else(|failure| failure.report(verbose))
+    result.unwrap_or_else(|failure| failure.report(verbose, json))
+}
+
+/// Whether the command has `--json`, and it was given.
+fn asks_for_json(matches: &ArgMatches) -> bool {
+    let given = matches.try_get_one::<bool>("json");
+    given.is_ok_and(|json| json == Some(&true))
+        || matches
+            .subcommand()
+            .is_some_and(|(_, matches)| asks_for_json(matches))
 }
 
 fn run(command: Command, context: &Context) -> Outcome {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Context, Outcome, output, solving::SolvingArgs};
 use crate::{
     lock::{Lock, LockedPackage},
-    solve::{Choice, Plan, Requested},
+    solve::{Choice, Plan, Requested, WayOut},
     tools::{Manager, Planned},
     types::human_bytes,
 };
@@ -92,6 +92,9 @@ fn tail(plan: &Plan, manager: &Manager) -> String {
     let told = |note: &&String| plan.choices.iter().any(|choice| choice.why == **note);
     for note in plan.notes.iter().filter(|note| !told(note)) {
         text += &format!("  {} {note}\n", style("note:").yellow());
+    }
+    for way in &plan.ways {
+        text += &format!("  {} for the GPU, {}\n", style("note:").yellow(), way.text);
     }
     text
 }
@@ -188,6 +191,7 @@ struct JsonPlan<'a> {
     prefix: String,
     choices: &'a [Choice],
     notes: &'a [String],
+    ways: &'a [WayOut],
     download_bytes: u64,
     unknown_sizes: usize,
     tree: Option<&'a crate::lock::LockedTree>,
@@ -233,6 +237,7 @@ impl<'a> JsonPlan<'a> {
             prefix: lock.prefix_name(),
             choices: &plan.choices,
             notes: &plan.notes,
+            ways: &plan.ways,
             download_bytes: packages
                 .iter()
                 .filter(|p| !p.held)

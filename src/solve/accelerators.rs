@@ -25,6 +25,16 @@ pub enum AcceleratorRequest {
     Kind(AcceleratorKind),
 }
 
+impl AcceleratorRequest {
+    /// The kind that is asked for.
+    pub fn kind(self) -> AcceleratorKind {
+        match self {
+            Self::Build(build) => kind_of(build),
+            Self::Kind(kind) => kind,
+        }
+    }
+}
+
 impl std::str::FromStr for AcceleratorRequest {
     type Err = String;
 
@@ -36,6 +46,28 @@ impl std::str::FromStr for AcceleratorRequest {
                 format!("{error}, or `cuda` or `rocm` for the best build of that kind")
             })?),
         })
+    }
+}
+
+impl std::fmt::Display for AcceleratorRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Build(build) => build.fmt(f),
+            Self::Kind(kind) => kind.fmt(f),
+        }
+    }
+}
+
+impl serde::Serialize for AcceleratorRequest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for AcceleratorRequest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -103,10 +135,7 @@ pub fn choices(
             AcceleratorRequest::Kind(kind) => option.kind == kind,
         };
         choices.options.retain(asked);
-        let wanted = match request {
-            AcceleratorRequest::Build(build) => kind_of(build),
-            AcceleratorRequest::Kind(kind) => kind,
-        };
+        let wanted = request.kind();
         if !manifest.accelerators.contains_key(&wanted) {
             let has: Vec<_> = manifest
                 .accelerators

@@ -89,7 +89,8 @@ fn requirements(
         };
         // Some tools have a package of their own per accelerator (onnxruntime-gpu).
         let package = needs.package.as_ref().unwrap_or(&source.package);
-        let requirement = parse(&format!("{package}{extras} {}", source.version), place)?;
+        let version = request.version.as_ref().unwrap_or(&source.version);
+        let requirement = parse(&format!("{package}{extras} {version}"), place)?;
         primary = Some(requirement.name.clone());
         requirements.push(requirement);
     }

@@ -11,6 +11,7 @@
 pub mod accelerators;
 mod assemble;
 mod candidates;
+mod change;
 mod crawl;
 mod environment;
 mod expand;
@@ -29,6 +30,7 @@ mod why;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
 pub use assemble::parse as parse_requirement;
+pub use change::{Change, WayOut, WayResult};
 pub use environment::marker_environment;
 pub use explain::Explanation;
 pub use plan::{Choice, Plan, Requested};
@@ -72,8 +74,8 @@ pub enum SolveError {
         needs: String,
         /// What there is.
         have: String,
-        /// The single changes that were tried and work.
-        way_out: Option<String>,
+        /// The single changes that were tried and work, cheapest first.
+        ways: Vec<WayOut>,
     },
     /// No accelerator build fits.
     #[error("{tool} has no build for this machine{}", reasons(.rejected))]
@@ -82,8 +84,8 @@ pub enum SolveError {
         tool: String,
         /// Why each is out.
         rejected: Vec<String>,
-        /// The single changes that were tried and work.
-        way_out: Option<String>,
+        /// The single changes that were tried and work, cheapest first.
+        ways: Vec<WayOut>,
     },
     /// The requirements contradict each other or the machine.
     #[error("no set of packages works for {tool}\n{explanation}")]
@@ -92,6 +94,8 @@ pub enum SolveError {
         tool: String,
         /// Why.
         explanation: Box<Explanation>,
+        /// The single changes that were tried and work, cheapest first.
+        ways: Vec<WayOut>,
     },
     /// A file of the plan has no digest, so it could not be verified.
     #[error("the index gives no sha256 for `{file}`")]
@@ -102,6 +106,29 @@ pub enum SolveError {
     /// The index could not be asked.
     #[error(transparent)]
     Index(#[from] IndexError),
+}
+
+impl SolveError {
+    /// The single changes that were tried and work, cheapest first.
+    pub fn ways(&self) -> &[WayOut] {
+        match self {
+            Self::NoPython { ways, .. }
+            | Self::NoAccelerator { ways, .. }
+            | Self::NoSolution { ways, .. } => ways,
+            _ => &[],
+        }
+    }
+
+    /// The error with ways out in it, if it is one that has them.
+    fn with_ways(mut self, found: Vec<WayOut>) -> Self {
+        if let Self::NoPython { ways, .. }
+        | Self::NoAccelerator { ways, .. }
+        | Self::NoSolution { ways, .. } = &mut self
+        {
+            *ways = found;
+        }
+        self
+    }
 }
 
 fn reasons(rejected: &[String]) -> String {
@@ -125,12 +152,15 @@ impl UserError for SolveError {
     }
 
     fn hint(&self) -> Option<String> {
+        let ways = self.ways();
+        if !ways.is_empty() {
+            let texts: Vec<_> = ways.iter().map(|way| way.text.as_str()).collect();
+            return Some(texts.join("; "));
+        }
         match self {
-            Self::NoPython { way_out: Some(way), .. } => Some(way.clone()),
             Self::NoPython { .. } => Some(
                 "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
             ),
-            Self::NoAccelerator { way_out: Some(way), .. } => Some(way.clone()),
             Self::NoAccelerator { .. } => Some(
                 "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
             ),
@@ -142,6 +172,18 @@ impl UserError for SolveError {
             Self::BadUrl { .. } => None,
             Self::Index(error) => error.hint(),
         }
+    }
+
+    fn details(&self) -> serde_json::Map<String, serde_json::Value> {
+        let facts = match self {
+            Self::NoAccelerator { rejected, .. } => &rejected[..],
+            Self::NoSolution { explanation, .. } => &explanation.facts[..],
+            _ => &[],
+        };
+        let mut details = serde_json::Map::new();
+        details.insert("facts".to_owned(), serde_json::json!(facts));
+        details.insert("ways".to_owned(), serde_json::json!(self.ways()));
+        details
     }
 
     fn is_usage(&self) -> bool {

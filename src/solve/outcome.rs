@@ -77,6 +77,7 @@ pub fn plan_of(
         requested,
         newer,
         notes,
+        ways: Vec::new(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::WayOut;
 use crate::{
     lock::Lock,
     types::{PackageName, Version},
@@ -20,6 +21,8 @@ pub struct Plan {
     pub newer: BTreeMap<PackageName, Version>,
     /// What a person should know about this plan.
     pub notes: Vec<String>,
+    /// Single changes that were tried and give a better plan: the GPU in place of the processor.
+    pub ways: Vec<WayOut>,
 }
 
 /// One decisive choice.

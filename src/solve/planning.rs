@@ -1,34 +1,28 @@
 //! A plan, or a refusal that says what would help.
 
-use std::collections::BTreeSet;
-
 use super::{
     Plan, Request, SolveError,
     request::attempt,
-    ways_out::{newer_driver, ways_out, with_ways_out},
+    ways_out::{to_a_gpu, to_a_plan},
 };
 use crate::{index::PackageIndex, types::Accelerator};
 
-/// Plans a tool for a machine. A failure names the single changes that were tried and work.
+/// Plans a tool for a machine. A failure names the single changes that were tried and work; a plan
+/// that leaves a GPU idle names those that would put it to use.
 pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
     match attempt(request, index) {
         Ok(mut plan) => {
             let fell_back = plan.lock.accelerator == Accelerator::Cpu
                 && request.accelerator.is_none()
-                && request.host.nvidia.is_some();
-            if fell_back && let Some(way) = newer_driver(request, index) {
-                plan.notes.push(format!("for the GPU, {way}"));
+                && !request.host.gpus.is_empty();
+            if fell_back {
+                plan.ways = to_a_gpu(request, index);
             }
             Ok(plan)
         }
         Err(error) => {
-            let source_only = match &error {
-                SolveError::NoSolution { explanation, .. } => explanation.source_only.clone(),
-                SolveError::NoAccelerator { .. } | SolveError::NoPython { .. } => BTreeSet::new(),
-                _ => return Err(error),
-            };
-            let ways = ways_out(request, index, &source_only);
-            Err(with_ways_out(error, ways))
+            let ways = to_a_plan(request, index, &error);
+            Err(error.with_ways(ways))
         }
     }
 }

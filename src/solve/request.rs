@@ -16,7 +16,7 @@ use crate::{
     host::Host,
     index::PackageIndex,
     lock::LockedTree,
-    types::{PackageName, PythonVersion, Requirement, Version},
+    types::{PackageName, PythonVersion, Requirement, Version, VersionSpecifiers},
 };
 
 /// Interpreters in the order of preference when a manifest states none.
@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub pythons: Vec<PythonCandidate>,
     /// The source tree with the requirements read from it, for tools that are one.
     pub tree: Option<TreeRequirements>,
+    /// Versions of the tool in place of the manifest's range: `==1.2` for `TOOL==1.2`.
+    pub version: Option<VersionSpecifiers>,
     /// `--accel`.
     pub accelerator: Option<AcceleratorRequest>,
     /// `--python`.
@@ -114,6 +116,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
         Some(explanation) => Err(SolveError::NoSolution {
             tool: manifest.name.clone(),
             explanation,
+            ways: Vec::new(),
         }),
         None => Err(SolveError::NoAccelerator {
             tool: manifest.name.clone(),
@@ -123,7 +126,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                 .chain(choices.absent.into_iter().map(str::to_owned))
                 .chain(unreachable)
                 .collect(),
-            way_out: None,
+            ways: Vec::new(),
         }),
     }
 }
@@ -189,7 +192,7 @@ pub fn fitting_pythons(request: &Request<'_>) -> Result<Vec<PythonCandidate>, So
                 let have: Vec<_> = have.iter().map(ToString::to_string).collect();
                 have.join(", ")
             },
-            way_out: None,
+            ways: Vec::new(),
         });
     }
     Ok(fitting)

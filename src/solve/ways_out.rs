@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Plan, SolveError,
-    accelerators::{AcceleratorRequest, kind_of},
+    Change, Plan, SolveError, WayOut, WayResult,
+    accelerators::AcceleratorRequest,
     request::{Request, attempt},
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
     compat::torch::TorchFacts,
-    host::{Host, NvidiaDriver},
+    host::{GpuVendor, NvidiaDriver},
     index::PackageIndex,
     types::{Accelerator, PackageName, PythonVersion, Version},
 };
@@ -22,213 +22,157 @@ use crate::{
 /// Ways that are told at most.
 const MOST: usize = 3;
 
-/// A change, and what it is called.
-struct Change<'a> {
-    request: Request<'a>,
-    text: String,
-}
-
-/// The single changes that make a failed request work, cheapest first, as sentences.
-pub fn ways_out(
+/// The single changes that make a failed request work, cheapest first.
+pub fn to_a_plan(
     request: &Request<'_>,
     index: &dyn PackageIndex,
-    source_only: &BTreeSet<PackageName>,
-) -> Vec<String> {
+    error: &SolveError,
+) -> Vec<WayOut> {
+    let source_only = match error {
+        SolveError::NoSolution { explanation, .. } => explanation.source_only.clone(),
+        SolveError::NoAccelerator { .. } | SolveError::NoPython { .. } => BTreeSet::new(),
+        _ => return Vec::new(),
+    };
     let mut found = Vec::new();
     for change in options(request)
         .into_iter()
-        .chain(permissions(request, source_only))
+        .chain(permission(request, &source_only))
     {
         if found.len() == MOST {
             return found;
         }
-        if let Ok(plan) = attempt(&change.request, index) {
-            found.push(format!("{} works: {}", change.text, told(&plan)));
-        }
+        found.extend(try_out(request, index, change));
     }
-    if found.len() < MOST
-        && let Some(way) = newer_driver(request, index)
-    {
-        found.push(way);
+    if found.len() < MOST {
+        found.extend(newer_driver(request, index));
     }
     found
 }
 
-fn told(plan: &Plan) -> String {
+/// The single changes that bring a plan on the processor to the GPU, cheapest first.
+pub fn to_a_gpu(request: &Request<'_>, index: &dyn PackageIndex) -> Vec<WayOut> {
+    newer_driver(request, index).into_iter().collect()
+}
+
+/// Tries one change.
+fn try_out(request: &Request<'_>, index: &dyn PackageIndex, change: Change) -> Option<WayOut> {
+    let host = change.host(request.host);
+    let plan = attempt(&change.request(request, &host), index).ok()?;
+    Some(way(change, &plan))
+}
+
+/// A change that works, in words.
+fn way(change: Change, plan: &Plan) -> WayOut {
     let lock = &plan.lock;
-    format!("{} {} on {}", lock.tool, lock.version, lock.accelerator)
+    let what = match &change {
+        Change::Accelerator(build) => format!("`--accel {build}`"),
+        Change::DropAccelerator => "leaving out `--accel`".to_owned(),
+        Change::Python(python) => format!("`--python {python}`"),
+        Change::DropPython => "leaving out `--python`".to_owned(),
+        Change::AllowBuild(names) => {
+            let options: Vec<_> = names
+                .iter()
+                .map(|name| format!("--allow-build {name}"))
+                .collect();
+            format!("`{}`", options.join(" "))
+        }
+        Change::DropOnlyWheels => "leaving out `--only-wheels`".to_owned(),
+        Change::ToolVersion(version) => format!("`{}=={version}`", lock.tool),
+        Change::DropToolVersion => format!("`{}` without a version", lock.tool),
+        Change::Driver(driver) => {
+            format!("NVIDIA driver {} or newer", NvidiaDriver::spelled(driver))
+        }
+        Change::DeviceAccess => "access to the devices of the AMD GPU".to_owned(),
+        Change::TorchIndexes => "a torch index that answers".to_owned(),
+    };
+    WayOut {
+        change,
+        text: format!(
+            "{what} works: {} {} on {}",
+            lock.tool, lock.version, lock.accelerator
+        ),
+        result: Some(WayResult {
+            version: lock.version.clone(),
+            accelerator: lock.accelerator,
+        }),
+    }
 }
 
 /// Options of the command line that could be given or left out.
-fn options<'a>(request: &Request<'a>) -> Vec<Change<'a>> {
+fn options(request: &Request<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut add = |change: Request<'a>, text: String| {
-        changes.push(Change {
-            request: change,
-            text,
-        })
-    };
-    if request.accelerator.is_some() {
-        add(
-            Request {
-                accelerator: None,
-                ..request.clone()
-            },
-            "leaving out `--accel`".to_owned(),
-        );
-    } else if request
+    if request.version.is_some() {
+        changes.push(Change::DropToolVersion);
+    }
+    let has_cpu = request
         .manifest
         .accelerators
-        .contains_key(&AcceleratorKind::Cpu)
-    {
+        .contains_key(&AcceleratorKind::Cpu);
+    if request.accelerator.is_some() {
+        changes.push(Change::DropAccelerator);
+    } else if has_cpu {
         let cpu = AcceleratorRequest::Build(Accelerator::Cpu);
-        add(
-            Request {
-                accelerator: Some(cpu),
-                ..request.clone()
-            },
-            "`--accel cpu`".to_owned(),
-        );
+        changes.push(Change::Accelerator(cpu));
     }
     if request.only_wheels {
-        add(
-            Request {
-                only_wheels: false,
-                ..request.clone()
-            },
-            "leaving out `--only-wheels`".to_owned(),
-        );
+        changes.push(Change::DropOnlyWheels);
     }
     if request.python.is_some() {
+        changes.push(Change::DropPython);
         let pythons: BTreeSet<_> = request
             .pythons
             .iter()
             .filter_map(|candidate| PythonVersion::of(candidate.version()))
             .collect();
-        add(
-            Request {
-                python: None,
-                ..request.clone()
-            },
-            "leaving out `--python`".to_owned(),
+        let others = pythons.into_iter().rev();
+        changes.extend(
+            others
+                .filter(|python| Some(*python) != request.python)
+                .map(Change::Python),
         );
-        for python in pythons
-            .into_iter()
-            .rev()
-            .filter(|python| Some(*python) != request.python)
-        {
-            add(
-                Request {
-                    python: Some(python),
-                    ..request.clone()
-                },
-                format!("`--python {python}`"),
-            );
-        }
     }
     changes
 }
 
 /// Packages that may not be built and could be.
-fn permissions<'a>(request: &Request<'a>, source_only: &BTreeSet<PackageName>) -> Vec<Change<'a>> {
-    let missing: Vec<_> = source_only
-        .iter()
-        .filter(|name| !request.build.contains(*name))
-        .collect();
-    if missing.is_empty() {
-        return Vec::new();
-    }
-    let mut build = request.build.clone();
-    build.extend(missing.iter().map(|name| (*name).clone()));
-    let options: Vec<_> = missing
-        .iter()
-        .map(|name| format!("`--allow-build {name}`"))
-        .collect();
-    vec![Change {
-        request: Request {
-            build,
-            only_wheels: false,
-            ..request.clone()
-        },
-        text: options.join(" "),
-    }]
+fn permission(request: &Request<'_>, source_only: &BTreeSet<PackageName>) -> Option<Change> {
+    let missing: BTreeSet<_> = source_only.difference(&request.build).cloned().collect();
+    (!missing.is_empty()).then_some(Change::AllowBuild(missing))
 }
 
 /// The lowest driver with which a CUDA build would do, if a newer driver is what is missing.
-pub fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<String> {
-    if !request
-        .manifest
-        .accelerators
-        .contains_key(&AcceleratorKind::Cuda)
+fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<WayOut> {
+    let manifest = request.manifest;
+    let wanted = match request.accelerator {
+        None => AcceleratorRequest::Kind(AcceleratorKind::Cuda),
+        Some(asked) if asked.kind() == AcceleratorKind::Cuda => asked,
+        Some(_) => return None,
+    };
+    let mut gpus = request.host.gpus.iter();
+    if !manifest.accelerators.contains_key(&AcceleratorKind::Cuda)
+        || !gpus.any(|gpu| gpu.vendor == GpuVendor::Nvidia)
     {
         return None;
     }
-    let current = request.host.nvidia.as_ref()?.version.as_ref()?;
+    let current = request.host.nvidia.as_ref();
+    let current = current.and_then(|nvidia| nvidia.version.as_ref());
     let os = request.host.os.family;
     let floors: BTreeSet<&Version> = TorchFacts::embedded()
         .cuda
         .iter()
         .map(|build| build.floor(os))
-        .filter(|floor| *floor > current)
+        .filter(|floor| current.is_none_or(|current| *floor > current))
         .collect();
     for floor in floors {
-        let host = with_driver(request.host, floor);
+        let change = Change::Driver(floor.clone());
+        let host = change.host(request.host);
         let changed = Request {
-            host: &host,
-            accelerator: Some(AcceleratorRequest::Kind(AcceleratorKind::Cuda)),
-            ..request.clone()
+            accelerator: Some(wanted),
+            ..change.request(request, &host)
         };
-        if let Ok(plan) = attempt(&changed, index)
-            && kind_of(plan.lock.accelerator) == AcceleratorKind::Cuda
-        {
-            return Some(format!(
-                "NVIDIA driver {} or newer works: {}",
-                NvidiaDriver::spelled(floor),
-                told(&plan)
-            ));
+        if let Ok(plan) = attempt(&changed, index) {
+            return Some(way(change, &plan));
         }
     }
     None
-}
-
-/// The host with another NVIDIA driver.
-pub fn with_driver(host: &Host, driver: &Version) -> Host {
-    let mut host = host.clone();
-    if let Some(nvidia) = &mut host.nvidia {
-        nvidia.version = Some(driver.clone());
-        nvidia.kernel_version = Some(driver.clone());
-        nvidia.cuda = None;
-    }
-    host
-}
-
-/// The error with the ways out in it.
-pub fn with_ways_out(error: SolveError, ways: Vec<String>) -> SolveError {
-    if ways.is_empty() {
-        return error;
-    }
-    let text = ways.join("; ");
-    match error {
-        SolveError::NoSolution {
-            tool,
-            mut explanation,
-        } => {
-            explanation.way_out = Some(text);
-            SolveError::NoSolution { tool, explanation }
-        }
-        SolveError::NoAccelerator { tool, rejected, .. } => SolveError::NoAccelerator {
-            tool,
-            rejected,
-            way_out: Some(text),
-        },
-        SolveError::NoPython {
-            tool, needs, have, ..
-        } => SolveError::NoPython {
-            tool,
-            needs,
-            have,
-            way_out: Some(text),
-        },
-        other => other,
-    }
 }

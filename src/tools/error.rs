@@ -240,6 +240,13 @@ impl UserError for ToolError {
         }
     }
 
+    fn details(&self) -> serde_json::Map<String, serde_json::Value> {
+        match self {
+            Self::Solve(error) => error.details(),
+            _ => serde_json::Map::new(),
+        }
+    }
+
     fn is_usage(&self) -> bool {
         match self {
             Self::Catalog(error) => error.is_usage(),

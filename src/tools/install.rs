@@ -192,6 +192,8 @@ impl Manager {
         let mut notes = Vec::new();
         if !unchanged {
             notes.extend(planned.plan.notes.iter().cloned());
+            let ways = planned.plan.ways.iter();
+            notes.extend(ways.map(|way| format!("for the GPU, {}", way.text)));
         }
         notes.extend(taken);
         if first {
@@ -443,6 +445,7 @@ impl Manager {
             requested: BTreeMap::new(),
             newer: BTreeMap::new(),
             notes: Vec::new(),
+            ways: Vec::new(),
         };
         Ok(Planned { wanted, plan })
     }

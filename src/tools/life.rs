@@ -145,6 +145,7 @@ impl Manager {
             requested: BTreeMap::new(),
             newer: BTreeMap::new(),
             notes: Vec::new(),
+            ways: Vec::new(),
         };
         let mut installed = self.install(&[Planned { wanted, plan }], options)?;
         let mut installed = installed.pop().ok_or_else(|| ToolError::NotInstalled {

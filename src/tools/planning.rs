@@ -181,6 +181,7 @@ impl Manager {
             host,
             pythons,
             tree,
+            version: None,
             accelerator: options.accelerator.or(asked),
             python: options.python.or(wishes.python),
             build: options.build.iter().cloned().chain(allowed).collect(),
