@@ -10,7 +10,11 @@
 use super::range::{VersionSet, to_set};
 use crate::{
     catalog::manifest::{AcceleratorKind, Manifest},
-    compat::torch::{Capability, CudaBuild, TorchFacts, TorchRelease},
+    compat::{
+        cuda::{Capability, CudaFacts},
+        rocm::RocmFacts,
+        torch::{TorchFacts, TorchRelease},
+    },
     host::{Gpu, GpuVendor, Host, NvidiaDriver},
     index::IndexId,
     types::{Accelerator, Arch, Os, Version},
@@ -208,7 +212,8 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
     }
     let needs = &manifest.accelerators[&AcceleratorKind::Rocm];
     let mut any = false;
-    for build in facts.rocm.iter().filter(|build| build.gfx.contains(gfx)) {
+    let builds = RocmFacts::embedded().build.iter();
+    for build in builds.filter(|build| build.gfx.contains(gfx)) {
         if !accepts(&needs.version, build.build) {
             continue;
         }
@@ -247,6 +252,7 @@ struct Nvidia<'h> {
     capability: Capability,
     driver: &'h Version,
     os: Os,
+    arch: Arch,
 }
 
 impl<'h> Nvidia<'h> {
@@ -278,6 +284,7 @@ impl<'h> Nvidia<'h> {
             capability,
             driver,
             os: host.os.family,
+            arch: host.cpu.arch,
         })
     }
 
@@ -286,12 +293,20 @@ impl<'h> Nvidia<'h> {
         NvidiaDriver::spelled(self.driver)
     }
 
-    fn runs(&self, build: &CudaBuild) -> bool {
-        build.floor(self.os) <= self.driver
+    fn runs(&self, build: Accelerator) -> bool {
+        let floor = CudaFacts::embedded().floor(build, self.os);
+        floor.is_some_and(|floor| floor <= self.driver)
     }
 
-    fn runs_natively(&self, build: &CudaBuild) -> bool {
-        self.os != Os::Linux || build.native_linux <= *self.driver
+    fn runs_natively(&self, build: Accelerator) -> bool {
+        let native = CudaFacts::embedded().native(build, self.os);
+        native.is_none_or(|native| native <= self.driver)
+    }
+
+    /// The build of a release on the default index.
+    fn default_build(&self, release: &TorchRelease) -> Accelerator {
+        let build = release.default_build(self.os, self.arch);
+        build.unwrap_or(Accelerator::Cpu)
     }
 
     /// Releases of torch whose build has no machine code for the GPU, or that lack the build.
@@ -303,7 +318,7 @@ impl<'h> Nvidia<'h> {
         let mut excluded = Vec::new();
         for release in &facts.torch {
             let build = build_of(release);
-            let why = match facts.has_code(release, build, self.capability) {
+            let why = match release.has_code(build, self.arch, self.capability) {
                 Some(true) => continue,
                 Some(false) => format!(
                     "built for {build} has no code for the {} (compute capability {})",
@@ -343,29 +358,30 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
         return;
     }
     let acceptable = facts
-        .cuda
-        .iter()
-        .filter(|build| accepts(&needs.version, build.build));
-    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable.partition(|build| nvidia.runs(build));
-    if let Some(nearest) = too_new.last() {
+        .cuda_builds(nvidia.arch)
+        .into_iter()
+        .filter(|build| accepts(&needs.version, *build));
+    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable.partition(|build| nvidia.runs(*build));
+    if let Some(nearest) = too_new.last()
+        && let Some(floor) = CudaFacts::embedded().floor(*nearest, *os)
+    {
         choices.rejected.push(format!(
-            "CUDA: builds from {} on need driver {} or newer, this one is {}",
-            nearest.build,
-            NvidiaDriver::spelled(nearest.floor(*os)),
+            "CUDA: builds from {nearest} on need driver {} or newer, this one is {}",
+            NvidiaDriver::spelled(floor),
             nvidia.driver()
         ));
     }
-    let (native, compatible): (Vec<&CudaBuild>, Vec<&CudaBuild>) = runs
+    let (native, compatible): (Vec<Accelerator>, Vec<Accelerator>) = runs
         .iter()
         .copied()
-        .partition(|build| nvidia.runs_natively(build));
-    for build in native.iter().chain(&compatible) {
-        let excluded_torch = nvidia.without_code(facts, |_| build.build);
+        .partition(|build| nvidia.runs_natively(*build));
+    for &build in native.iter().chain(&compatible) {
+        let excluded_torch = nvidia.without_code(facts, |_| build);
         if excluded_torch.len() < facts.torch.len() {
             choices.options.push(AcceleratorOption {
-                accelerator: build.build,
+                accelerator: build,
                 kind: AcceleratorKind::Cuda,
-                torch_index: Some(IndexId::Torch(build.build)),
+                torch_index: Some(IndexId::Torch(build)),
                 excluded_torch,
                 why: format!(
                     "driver {} runs it and it has code for the {} ({capability})",
@@ -387,12 +403,12 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
 fn default_cuda_option(
     nvidia: &Nvidia<'_>,
     facts: &TorchFacts,
-    runs: &[&CudaBuild],
+    runs: &[Accelerator],
 ) -> AcceleratorOption {
-    let mut excluded_torch = nvidia.without_code(facts, default_build);
+    let mut excluded_torch = nvidia.without_code(facts, |release| nvidia.default_build(release));
     for release in &facts.torch {
-        let build = default_build(release);
-        if !runs.iter().any(|known| known.build == build) {
+        let build = nvidia.default_build(release);
+        if !runs.contains(&build) {
             let why = format!(
                 "of release {} comes as {build}, which driver {} does not run",
                 release.release,
@@ -402,7 +418,7 @@ fn default_cuda_option(
         }
     }
     AcceleratorOption {
-        accelerator: runs[0].build,
+        accelerator: runs[0],
         kind: AcceleratorKind::Cuda,
         torch_index: None,
         excluded_torch,
@@ -412,14 +428,9 @@ fn default_cuda_option(
 
 /// The CUDA build of a release on the default index.
 pub fn default_build(release: &TorchRelease) -> Accelerator {
-    let parts = release.default_cuda.release();
-    let part = |i: usize| {
-        parts
-            .get(i)
-            .and_then(|p| u16::try_from(*p).ok())
-            .unwrap_or(0)
-    };
-    Accelerator::Cuda(part(0), part(1))
+    release
+        .default_build(Os::Linux, Arch::X86_64)
+        .unwrap_or(Accelerator::Cpu)
 }
 
 /// All patch releases of a feature release.
@@ -451,7 +462,7 @@ pub fn default_cuda(
         let releases = facts
             .torch
             .iter()
-            .map(|r| (series(r), r.default_cuda.clone()));
+            .filter_map(|r| Some((series(r), r.default_cuda()?)));
         map.insert(torch, releases.collect());
     }
     for companion in &facts.companion {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::torch::TorchFacts,
+    compat::{cuda::CudaFacts, torch::TorchFacts},
     host::{Host, NvidiaDriver},
     index::PackageIndex,
     types::{Accelerator, PackageName, PythonVersion, Version},
@@ -166,9 +166,9 @@ pub fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<S
     let current = request.host.nvidia.as_ref()?.version.as_ref()?;
     let os = request.host.os.family;
     let floors: BTreeSet<&Version> = TorchFacts::embedded()
-        .cuda
-        .iter()
-        .map(|build| build.floor(os))
+        .cuda_builds(request.host.cpu.arch)
+        .into_iter()
+        .filter_map(|build| CudaFacts::embedded().floor(build, os))
         .filter(|floor| *floor > current)
         .collect();
     for floor in floors {
