@@ -26,6 +26,7 @@ fn world() -> World {
         ("cu132", &["2.14.1", "2.15.0"]),
         ("rocm6.4", &["2.9.0"]),
         ("rocm7.2", &["2.11.0", "2.14.1"]),
+        ("rocm7.14", &["2.14.1", "2.15.0"]),
     ] {
         for release in releases {
             let version = format!("{release}+{build}");
@@ -140,7 +141,8 @@ fn each_machine_gets_the_build_that_runs_on_it() {
             "cu118",
             "2.7.1+cu118",
         ),
-        ("RX 7900 XTX", amd("gfx1100"), "rocm7.2", "2.14.1+rocm7.2"),
+        ("RX 7900 XTX", amd("gfx1100"), "rocm7.14", "2.15.0+rocm7.14"),
+        ("Radeon VII", amd("gfx906"), "rocm7.2", "2.14.1+rocm7.2"),
         (
             "an AMD GPU without kernels",
             amd("gfx803"),

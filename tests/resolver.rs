@@ -6,6 +6,7 @@ mod universe;
 
 use std::collections::BTreeMap;
 
+use aienv::solve::HostFact;
 use proptest::prelude::*;
 use universe::{Universe, solution};
 
@@ -188,14 +189,66 @@ fn names_are_one_whatever_their_spelling() {
 #[test]
 fn torch_companions_share_their_cuda() {
     let world = Universe::parse("torch 2.14.1; torch 2.15.0; audio 2.11.0")
-        .cuda("torch", "==2.14.*", "13.0")
-        .cuda("torch", "==2.15.*", "13.2")
-        .cuda("audio", "==2.11.*", "13.0");
+        .agree("cuda", "torch", "==2.14.*", "13.0")
+        .agree("cuda", "torch", "==2.15.*", "13.2")
+        .agree("cuda", "audio", "==2.11.*", "13.0");
     assert_eq!(
         world.solve(&["torch", "audio"]).unwrap(),
         solution("audio 2.11.0, torch 2.14.1")
     );
     assert_eq!(world.solve(&["torch"]).unwrap(), solution("torch 2.15.0"));
+    let told = world.solve(&["torch>=2.15", "audio"]).unwrap_err();
+    for fact in [
+        "torch 2.15.0 is made for 13.2",
+        "audio 2.11.0 is made for 13.0",
+        "members must be alike",
+    ] {
+        assert!(told.contains(fact), "{fact:?} is missing in:\n{told}");
+    }
+}
+
+#[test]
+fn packages_that_claim_one_folder_exclude_each_other() {
+    let world = Universe::parse("rt 1.0; rt-gpu 1.0; a 1.0 -> rt; a 0.9; b 1.0 -> rt-gpu")
+        .agree("folder", "rt", "", "rt")
+        .agree("folder", "rt-gpu", "", "rt-gpu");
+    assert_eq!(
+        world.solve(&["a", "b"]).unwrap(),
+        solution("a 0.9, b 1.0, rt-gpu 1.0")
+    );
+    assert!(world.solve(&["rt", "rt-gpu"]).is_err());
+}
+
+#[test]
+fn the_host_decides_which_versions_there_are() {
+    let world = Universe::parse("torch 2.7.1; torch 2.14.1; torch 2.15.0; tool 1.0 -> torch>=2.14")
+        .host(HostFact::NvidiaDriver, "550.54.14")
+        .host_need("torch", ">=2.14", HostFact::NvidiaDriver, ">=580");
+    assert_eq!(world.solve(&["torch"]).unwrap(), solution("torch 2.7.1"));
+    let told = world.solve(&["tool"]).unwrap_err();
+    let host =
+        "torch 2.14.1 to 2.15.0 needs NVIDIA driver 580 or newer; this machine has 550.54.14";
+    assert!(told.contains(host), "{told}");
+    assert!(told.contains("tool 1.0 needs torch >=2.14"), "{told}");
+    // A machine without the thing at all.
+    let bare = Universe::parse("jax 0.8").host_need("jax", "", HostFact::NvidiaDriver, ">=525");
+    let told = bare.solve(&["jax"]).unwrap_err();
+    assert!(told.contains("this machine has none"), "{told}");
+}
+
+#[test]
+fn what_a_package_forgets_to_require_comes_along() {
+    let world = Universe::parse("ct 3.0; ct 4.0; cublas 12.0; cublas 11.0")
+        .undeclared("ct", ">=4", "cublas>=12")
+        .undeclared("ct", "<4", "cublas<12");
+    assert_eq!(
+        world.solve(&["ct"]).unwrap(),
+        solution("ct 4.0, cublas 12.0")
+    );
+    assert_eq!(
+        world.solve(&["ct<4"]).unwrap(),
+        solution("ct 3.0, cublas 11.0")
+    );
 }
 
 #[test]
@@ -233,6 +286,41 @@ fn requirement() -> impl Strategy<Value = String> {
     ]);
     let extras = prop::sample::select(vec!["", "", "", "[x]"]);
     (names, extras, bounds, markers).prop_map(|(n, x, b, m)| format!("{n}{x}{b}{m}"))
+}
+
+/// Some versions of a package.
+fn some_of(packages: Vec<&'static str>) -> impl Strategy<Value = (&'static str, &'static str)> {
+    let versions = prop::sample::select(vec!["", ">=2", "<2", "==1", "!=2"]);
+    (prop::sample::select(packages), versions)
+}
+
+/// A random universe whose packages need things of a random host, must agree with each other, and
+/// forget requirements.
+fn world() -> impl Strategy<Value = Universe> {
+    let all = || some_of(vec!["a", "b", "c", "d", "e"]);
+    let values = prop::sample::select(vec!["x", "y", "z"]);
+    let members = prop::collection::vec((all(), values), 0..5);
+    let wanted = prop::sample::select(vec![">=2", "<2", "==2", "!=1"]);
+    let host_needs = prop::collection::vec((all(), wanted), 0..3);
+    let forgotten = prop::collection::vec((all(), requirement()), 0..2);
+    let host = prop::option::of(prop::sample::select(vec!["1", "2", "3"]));
+    (universe(), members, host_needs, forgotten, host).prop_map(
+        |(mut world, members, host_needs, forgotten, host)| {
+            if let Some(version) = host {
+                world = world.host(HostFact::NvidiaDriver, version);
+            }
+            for ((name, versions), value) in members {
+                world = world.agree("alike", name, versions, value);
+            }
+            for ((name, versions), wanted) in host_needs {
+                world = world.host_need(name, versions, HostFact::NvidiaDriver, wanted);
+            }
+            for ((name, versions), requirement) in forgotten {
+                world = world.undeclared(name, versions, &requirement);
+            }
+            world
+        },
+    )
 }
 
 /// A random universe of five packages with up to three versions each.
@@ -279,7 +367,7 @@ proptest! {
     /// The same satisfiability as trying everything, a solution that satisfies everything, and the
     /// newest version of the first package that any solution has.
     #[test]
-    fn it_agrees_with_brute_force(world in universe(), roots in prop::collection::vec(requirement(), 1..3)) {
+    fn it_agrees_with_brute_force(world in world(), roots in prop::collection::vec(requirement(), 1..3)) {
         let first = roots[0].split(['[', '=', '<', '>', '!', ';']).next().unwrap().to_owned();
         let unconditional = !roots[0].contains(';');
         let world = if unconditional { world.primary(&first) } else { world };
@@ -300,7 +388,7 @@ proptest! {
 
     /// The same question has the same answer, however the threads run.
     #[test]
-    fn it_is_deterministic(world in universe(), root in requirement()) {
+    fn it_is_deterministic(world in world(), root in requirement()) {
         let once = world.solve(&[&root]);
         for _ in 0..3 {
             prop_assert_eq!(&world.solve(&[&root]), &once);

@@ -25,7 +25,7 @@ use crate::{
     lock::{Artifact, ArtifactKind, Lock, LockedPackage, LockedPython},
     prefix::{Prefix, PrefixRequest, PythonRuntime},
     progress::{Progress, Silent},
-    solve::{Problem, PythonCandidate, ResolveError, resolve},
+    solve::{Needs, Problem, PythonCandidate, ResolveError, resolve},
     store::{Entry, Store, VerifiedFile, unpack_source},
     types::{Accelerator, PythonVersion, Requirement, Sha256, Target, Version, parse_requirement},
 };
@@ -240,8 +240,7 @@ impl Builder<'_> {
             accelerator: Accelerator::Cpu,
             torch_index: None,
             torch_family: BTreeSet::new(),
-            exclusions: BTreeMap::new(),
-            default_cuda: BTreeMap::new(),
+            needs: Needs::on(&self.target),
             preferences: BTreeMap::new(),
         };
         let name = package.name.to_string();

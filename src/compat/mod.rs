@@ -3,5 +3,11 @@
 //! The facts live in `manifests/compat/*.toml`, each with its source; no room compares a driver
 //! number in code. A fact that has aged is changed there and nowhere else.
 
+pub mod apple;
+pub mod capability;
+pub mod cuda;
 pub mod gpus;
+pub mod python;
+pub mod rocm;
+pub mod source;
 pub mod torch;

@@ -18,6 +18,7 @@ mod core_metadata;
 mod error;
 pub mod file_name;
 pub mod lenient;
+mod platform_tags;
 mod remote;
 mod sdist;
 mod simple;

@@ -12,8 +12,11 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::DistFile;
-use crate::types::{Arch, Libc, Os, PythonVersion, Target};
+use super::{
+    DistFile,
+    platform_tags::{glibc_of, macos_of, platform_tags},
+};
+use crate::types::{Arch, Os, PythonVersion, Target};
 
 /// The tags and build number in a wheel's file name.
 #[derive(Clone, PartialEq, Eq)]
@@ -145,6 +148,8 @@ impl fmt::Debug for WheelTags {
 pub struct CompatibleTags {
     python: PythonVersion,
     freethreaded: bool,
+    os: Os,
+    arch: Arch,
     /// Rank of each platform tag from 1 (least specific), `any` left out.
     platforms: HashMap<Box<str>, u32>,
 }
@@ -166,6 +171,8 @@ impl CompatibleTags {
         Self {
             python,
             freethreaded,
+            os: target.os,
+            arch: target.arch,
             platforms,
         }
     }
@@ -199,6 +206,25 @@ impl CompatibleTags {
             }
         }
         best
+    }
+
+    /// The lowest glibc (Linux) or macOS version with which a wheel could be installed, whatever
+    /// this machine has; `None` when Python, ABI or processor do not fit, or it needs neither.
+    pub fn least_system(&self, wheel: &WheelTags) -> Option<(u16, u16)> {
+        let fits = wheel
+            .pythons()
+            .any(|python| wheel.abis().any(|abi| self.rank(python, abi).is_some()));
+        if !fits || wheel.variant().is_some() {
+            return None;
+        }
+        wheel
+            .platforms()
+            .filter_map(|tag| match self.os {
+                Os::Linux => glibc_of(tag, self.arch),
+                Os::Macos => macos_of(tag, self.arch),
+                Os::Windows => None,
+            })
+            .min()
     }
 
     /// Rank of Python and ABI from 1.
@@ -264,100 +290,6 @@ fn parse_version(digits: &str) -> Option<(u8, Option<u8>)> {
     Some((major.parse().ok()?, minor))
 }
 
-/// Platform tags, most specific first.
-fn platform_tags(target: &Target) -> Vec<String> {
-    match target.os {
-        Os::Linux => linux_tags(target.arch, target.libc),
-        Os::Macos => target
-            .macos
-            .map(|version| macos_tags(target.arch, version))
-            .unwrap_or_default(),
-        Os::Windows => vec![
-            match target.arch {
-                Arch::X86_64 => "win_amd64",
-                Arch::Aarch64 => "win_arm64",
-            }
-            .to_owned(),
-        ],
-    }
-}
-
-fn linux_tags(arch: Arch, libc: Option<Libc>) -> Vec<String> {
-    let arch_name = match arch {
-        Arch::X86_64 => "x86_64",
-        Arch::Aarch64 => "aarch64",
-    };
-    let mut tags = Vec::new();
-    match libc {
-        Some(Libc::Glibc { major: 2, minor }) => {
-            // The oldest glibc that manylinux knows for the architecture.
-            let oldest = match arch {
-                Arch::X86_64 => 5,
-                Arch::Aarch64 => 17,
-            };
-            for minor in (oldest..=minor).rev() {
-                tags.push(format!("manylinux_2_{minor}_{arch_name}"));
-                let legacy = match minor {
-                    17 => "manylinux2014",
-                    12 => "manylinux2010",
-                    5 => "manylinux1",
-                    _ => continue,
-                };
-                tags.push(format!("{legacy}_{arch_name}"));
-            }
-        }
-        Some(Libc::Musl { major, minor }) => {
-            tags.extend(
-                (0..=minor)
-                    .rev()
-                    .map(|minor| format!("musllinux_{major}_{minor}_{arch_name}")),
-            );
-        }
-        Some(Libc::Glibc { .. }) | None => {}
-    }
-    tags.push(format!("linux_{arch_name}"));
-    tags
-}
-
-/// macOS 11 and later count by major version; 10.x by minor. Wheels for an older system run on a
-/// newer one; on Apple silicon those for 10.x only when they are universal.
-fn macos_tags(arch: Arch, (major, minor): (u16, u16)) -> Vec<String> {
-    let formats: &[&str] = match arch {
-        Arch::X86_64 => &[
-            "x86_64",
-            "intel",
-            "fat64",
-            "fat32",
-            "universal2",
-            "universal",
-        ],
-        Arch::Aarch64 => &["arm64", "universal2"],
-    };
-    let mut tags = Vec::new();
-    let mut push = |version: (u16, u16), formats: &[&str]| {
-        let (major, minor) = version;
-        tags.extend(
-            formats
-                .iter()
-                .map(|format| format!("macosx_{major}_{minor}_{format}")),
-        );
-    };
-    for major in (11..=major.min(99)).rev() {
-        push((major, 0), formats);
-    }
-    let newest_ten = if major >= 11 { 16 } else { minor.min(16) };
-    let formats_ten = match arch {
-        Arch::X86_64 => formats,
-        Arch::Aarch64 => &["universal2"],
-    };
-    if major >= 10 {
-        for minor in (4..=newest_ten).rev() {
-            push((10, minor), formats_ten);
-        }
-    }
-    tags
-}
-
 /// The wheel to install of several of the same version: best tags, then the highest build number,
 /// then the first name in the alphabet, so that the order of the index does not matter.
 pub fn best_wheel<'a>(files: &'a [DistFile], tags: &CompatibleTags) -> Option<&'a DistFile> {
@@ -378,7 +310,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::index::{DistKind, file_name};
+    use crate::{
+        index::{DistKind, file_name},
+        types::Libc,
+    };
 
     fn linux(minor: u16) -> Target {
         Target {
@@ -404,6 +339,33 @@ mod tests {
 
     fn wheel(text: &str) -> WheelTags {
         WheelTags::new(text.into(), None).unwrap()
+    }
+
+    #[test]
+    fn the_least_system_of_a_wheel() {
+        let old = tags(linux(17), 12, false);
+        for (text, least) in [
+            ("cp312-cp312-manylinux_2_34_x86_64", Some((2, 34))),
+            (
+                "cp310-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64",
+                Some((2, 17)),
+            ),
+            ("py3-none-manylinux2010_x86_64", Some((2, 12))),
+            ("cp312-cp312-manylinux_2_34_aarch64", None),
+            ("cp311-cp311-manylinux_2_34_x86_64", None),
+            ("cp312-cp312-musllinux_1_2_x86_64", None),
+            ("py3-none-any", None),
+        ] {
+            assert_eq!(old.least_system(&wheel(text)), least, "{text}");
+        }
+        let monterey = tags(macos(Arch::Aarch64, (12, 7)), 12, false);
+        for (text, least) in [
+            ("cp312-cp312-macosx_14_0_arm64", Some((14, 0))),
+            ("cp312-none-macosx_11_0_universal2", Some((11, 0))),
+            ("cp312-cp312-macosx_14_0_x86_64", None),
+        ] {
+            assert_eq!(monterey.least_system(&wheel(text)), least, "{text}");
+        }
     }
 
     /// Every line must be better than the next.

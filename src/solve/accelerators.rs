@@ -7,10 +7,17 @@
 //! processor. The build of the default index stands last of its kind: it is what is left when the
 //! torch indexes cannot be reached.
 
-use super::range::{VersionSet, to_set};
+use super::{
+    needs::{HostFact, HostNeed, HostValue, Origin, gfx_version},
+    range::{VersionSet, to_set},
+};
 use crate::{
     catalog::manifest::{AcceleratorKind, Manifest},
-    compat::torch::{Capability, CudaBuild, TorchFacts, TorchRelease},
+    compat::{
+        cuda::{Capability, Code, CudaFacts},
+        rocm::RocmFacts,
+        torch::{TorchFacts, TorchRelease},
+    },
     host::{Gpu, GpuVendor, Host, NvidiaDriver},
     index::IndexId,
     types::{Accelerator, Arch, Os, Version},
@@ -80,8 +87,10 @@ pub struct AcceleratorOption {
     pub kind: AcceleratorKind,
     /// The torch index it comes from; `None` is the default index.
     pub torch_index: Option<IndexId>,
-    /// Releases of torch that must not be chosen with this build, and why.
-    pub excluded_torch: Vec<(VersionSet, String)>,
+    /// What the host has, as far as this build depends on it.
+    pub host: Vec<(HostFact, HostValue)>,
+    /// What releases of torch need of the host in this build.
+    pub torch_needs: Vec<HostNeed>,
     /// Why this build, in words that finish "`cu128` because …".
     pub why: String,
 }
@@ -119,7 +128,7 @@ pub fn choices(
     for kind in manifest.accelerators.keys() {
         match kind {
             AcceleratorKind::Cuda => cuda(host, manifest, facts, &mut choices),
-            AcceleratorKind::Rocm => rocm(host, manifest, facts, &mut choices),
+            AcceleratorKind::Rocm => rocm(host, manifest, &mut choices),
             AcceleratorKind::Xpu => xpu(host, &mut choices),
             AcceleratorKind::Mps => mps(host, &mut choices),
             AcceleratorKind::Cpu => cpu(host, &mut choices),
@@ -175,7 +184,8 @@ fn cpu(host: &Host, choices: &mut AcceleratorChoices) {
         accelerator: Accelerator::Cpu,
         kind: AcceleratorKind::Cpu,
         torch_index,
-        excluded_torch: Vec::new(),
+        host: Vec::new(),
+        torch_needs: Vec::new(),
         why,
     };
     if has_torch_cpu_index(host) {
@@ -198,7 +208,8 @@ fn mps(host: &Host, choices: &mut AcceleratorChoices) {
         accelerator: Accelerator::Mps,
         kind: AcceleratorKind::Mps,
         torch_index: None,
-        excluded_torch: Vec::new(),
+        host: Vec::new(),
+        torch_needs: Vec::new(),
         why: "this is a Mac with Apple silicon".to_owned(),
     });
 }
@@ -212,12 +223,13 @@ fn xpu(host: &Host, choices: &mut AcceleratorChoices) {
         accelerator: Accelerator::Xpu,
         kind: AcceleratorKind::Xpu,
         torch_index: Some(IndexId::Torch(Accelerator::Xpu)),
-        excluded_torch: Vec::new(),
+        host: Vec::new(),
+        torch_needs: Vec::new(),
         why: format!("the GPU is an {}", gpu.name),
     });
 }
 
-fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
+fn rocm(host: &Host, manifest: &Manifest, choices: &mut AcceleratorChoices) {
     let Some(gpu) = gpus(host, GpuVendor::Amd).min_by_key(|gpu| gpu.integrated) else {
         choices.absent.push("ROCm: no AMD GPU was found");
         return;
@@ -237,28 +249,35 @@ fn rocm(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
     }
     let needs = &manifest.accelerators[&AcceleratorKind::Rocm];
     let mut any = false;
-    for build in facts.rocm.iter().filter(|build| build.gfx.contains(gfx)) {
+    let builds = RocmFacts::embedded().build.iter();
+    for build in builds.filter(|build| build.gfx.contains(gfx)) {
         if !accepts(&needs.version, build.build) {
             continue;
         }
         any = true;
-        let excluded_torch = facts
-            .torch
-            .iter()
-            .filter(|release| !release.rocm.contains(&build.build))
-            .map(|release| {
-                let why = format!(
-                    "of release {} has no {} build",
-                    release.release, build.build
-                );
-                (series(release), why)
-            })
-            .collect();
         choices.options.push(AcceleratorOption {
             accelerator: build.build,
             kind: AcceleratorKind::Rocm,
             torch_index: Some(IndexId::Torch(build.build)),
-            excluded_torch,
+            host: gfx_version(gfx)
+                .map(|version| {
+                    let owner = format!("the {}", gpu.name);
+                    (HostFact::GfxTarget, HostValue { version, owner })
+                })
+                .into_iter()
+                .collect(),
+            torch_needs: vec![HostNeed {
+                versions: VersionSet::full(),
+                origin: Some(Origin::Torch),
+                fact: HostFact::GfxTarget,
+                wanted: build
+                    .gfx
+                    .iter()
+                    .filter_map(|gfx| gfx_version(gfx))
+                    .map(VersionSet::singleton)
+                    .fold(VersionSet::empty(), |all, one| all.union(&one)),
+                because: format!("built for {}", build.build),
+            }],
             why: format!("the GPU is a {} ({gfx})", gpu.name),
         });
     }
@@ -276,6 +295,7 @@ struct Nvidia<'h> {
     capability: Capability,
     driver: &'h Version,
     os: Os,
+    arch: Arch,
 }
 
 impl<'h> Nvidia<'h> {
@@ -307,6 +327,7 @@ impl<'h> Nvidia<'h> {
             capability,
             driver,
             os: host.os.family,
+            arch: host.cpu.arch,
         })
     }
 
@@ -315,38 +336,69 @@ impl<'h> Nvidia<'h> {
         NvidiaDriver::spelled(self.driver)
     }
 
-    fn runs(&self, build: &CudaBuild) -> bool {
-        build.floor(self.os) <= self.driver
+    fn runs(&self, build: Accelerator) -> bool {
+        let floor = CudaFacts::embedded().floor(build, self.os);
+        floor.is_some_and(|floor| floor <= self.driver)
     }
 
-    fn runs_natively(&self, build: &CudaBuild) -> bool {
-        self.os != Os::Linux || build.native_linux <= *self.driver
+    fn runs_natively(&self, build: Accelerator) -> bool {
+        let native = CudaFacts::embedded().native(build, self.os);
+        native.is_none_or(|native| native <= self.driver)
     }
 
-    /// Releases of torch whose build has no machine code for the GPU, or that lack the build.
-    fn without_code(
+    /// The driver and the GPU as the solver knows them.
+    fn facts(&self) -> Vec<(HostFact, HostValue)> {
+        let Capability(major, minor) = self.capability;
+        let value = |version: Version, owner: &str| HostValue {
+            version,
+            owner: owner.to_owned(),
+        };
+        let capability = Version::new([u64::from(major), u64::from(minor)]);
+        vec![
+            (
+                HostFact::NvidiaDriver,
+                value(self.driver.clone(), "this machine"),
+            ),
+            (
+                HostFact::ComputeCapability,
+                value(capability, &format!("the {}", self.gpu.name)),
+            ),
+        ]
+    }
+
+    /// What a release of torch needs in one of its CUDA builds, if the table knows the build.
+    fn needs(
         &self,
-        facts: &TorchFacts,
-        build_of: impl Fn(&TorchRelease) -> Accelerator,
-    ) -> Vec<(VersionSet, String)> {
-        let mut excluded = Vec::new();
-        for release in &facts.torch {
-            let build = build_of(release);
-            let why = match facts.has_code(release, build, self.capability) {
-                Some(true) => continue,
-                Some(false) => format!(
-                    "built for {build} has no code for the {} (compute capability {})",
-                    self.gpu.name, self.capability
-                ),
-                None => format!("has no {build} build"),
-            };
-            excluded.push((
-                series(release),
-                format!("of release {} {why}", release.release),
-            ));
-        }
-        excluded
+        release: &TorchRelease,
+        build: Accelerator,
+        origin: Origin,
+    ) -> Option<[HostNeed; 2]> {
+        let code = release.code(build, self.arch)?;
+        let floor = CudaFacts::embedded().floor(build, self.os)?;
+        let need = |fact, wanted| HostNeed {
+            versions: series(release),
+            origin: Some(origin),
+            fact,
+            wanted,
+            because: format!("built for {build}"),
+        };
+        Some([
+            need(
+                HostFact::NvidiaDriver,
+                VersionSet::higher_than(floor.clone()),
+            ),
+            need(HostFact::ComputeCapability, served(code)),
+        ])
     }
+}
+
+/// The compute capabilities that machine code serves: its own and the later ones of its major.
+fn served(code: &[Code]) -> VersionSet {
+    let version = |major: u16, minor: u16| Version::new([u64::from(major), u64::from(minor)]);
+    code.iter()
+        .map(|code| code.capability)
+        .map(|code| VersionSet::between(version(code.0, code.1), version(code.0 + 1, 0)))
+        .fold(VersionSet::empty(), |all, one| all.union(&one))
 }
 
 fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut AcceleratorChoices) {
@@ -372,30 +424,40 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
         return;
     }
     let acceptable = facts
-        .cuda
-        .iter()
-        .filter(|build| accepts(&needs.version, build.build));
-    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable.partition(|build| nvidia.runs(build));
-    if let Some(nearest) = too_new.last() {
+        .cuda_builds(nvidia.arch)
+        .into_iter()
+        .filter(|build| accepts(&needs.version, *build));
+    let (runs, too_new): (Vec<_>, Vec<_>) = acceptable.partition(|build| nvidia.runs(*build));
+    if let Some(nearest) = too_new.last()
+        && let Some(floor) = CudaFacts::embedded().floor(*nearest, *os)
+    {
         choices.rejected.push(format!(
-            "CUDA: builds from {} on need driver {} or newer, this one is {}",
-            nearest.build,
-            NvidiaDriver::spelled(nearest.floor(*os)),
+            "CUDA: builds from {nearest} on need driver {} or newer, this one is {}",
+            NvidiaDriver::spelled(floor),
             nvidia.driver()
         ));
     }
-    let (native, compatible): (Vec<&CudaBuild>, Vec<&CudaBuild>) = runs
+    let (native, compatible): (Vec<Accelerator>, Vec<Accelerator>) = runs
         .iter()
         .copied()
-        .partition(|build| nvidia.runs_natively(build));
-    for build in native.iter().chain(&compatible) {
-        let excluded_torch = nvidia.without_code(facts, |_| build.build);
-        if excluded_torch.len() < facts.torch.len() {
+        .partition(|build| nvidia.runs_natively(*build));
+    for &build in native.iter().chain(&compatible) {
+        let serves = |release: &TorchRelease| release.has_code(build, nvidia.arch, *capability);
+        if facts
+            .torch
+            .iter()
+            .any(|release| serves(release) == Some(true))
+        {
+            let torch = facts.torch.iter();
             choices.options.push(AcceleratorOption {
-                accelerator: build.build,
+                accelerator: build,
                 kind: AcceleratorKind::Cuda,
-                torch_index: Some(IndexId::Torch(build.build)),
-                excluded_torch,
+                torch_index: Some(IndexId::Torch(build)),
+                host: nvidia.facts(),
+                torch_needs: torch
+                    .filter_map(|release| nvidia.needs(release, build, Origin::Torch))
+                    .flatten()
+                    .collect(),
                 why: format!(
                     "driver {} runs it and it has code for the {} ({capability})",
                     nvidia.driver(),
@@ -406,53 +468,32 @@ fn cuda(host: &Host, manifest: &Manifest, facts: &TorchFacts, choices: &mut Acce
     }
     // Only on Linux does the default index carry CUDA builds of torch.
     if *os == Os::Linux && !runs.is_empty() {
-        choices
-            .options
-            .push(default_cuda_option(&nvidia, facts, &runs));
-    }
-}
-
-/// The CUDA builds of the default index, whatever each release of torch has there.
-fn default_cuda_option(
-    nvidia: &Nvidia<'_>,
-    facts: &TorchFacts,
-    runs: &[&CudaBuild],
-) -> AcceleratorOption {
-    let mut excluded_torch = nvidia.without_code(facts, default_build);
-    for release in &facts.torch {
-        let build = default_build(release);
-        if !runs.iter().any(|known| known.build == build) {
-            let why = format!(
-                "of release {} comes as {build}, which driver {} does not run",
-                release.release,
-                nvidia.driver()
-            );
-            excluded_torch.push((series(release), why));
-        }
-    }
-    AcceleratorOption {
-        accelerator: runs[0].build,
-        kind: AcceleratorKind::Cuda,
-        torch_index: None,
-        excluded_torch,
-        why: format!("driver {} runs it", nvidia.driver()),
+        let torch = facts.torch.iter();
+        choices.options.push(AcceleratorOption {
+            accelerator: runs[0],
+            kind: AcceleratorKind::Cuda,
+            torch_index: None,
+            host: nvidia.facts(),
+            torch_needs: torch
+                .filter_map(|release| {
+                    nvidia.needs(release, default_build(release), Origin::Default)
+                })
+                .flatten()
+                .collect(),
+            why: format!("driver {} runs it", nvidia.driver()),
+        });
     }
 }
 
 /// The CUDA build of a release on the default index.
 pub fn default_build(release: &TorchRelease) -> Accelerator {
-    let parts = release.default_cuda.release();
-    let part = |i: usize| {
-        parts
-            .get(i)
-            .and_then(|p| u16::try_from(*p).ok())
-            .unwrap_or(0)
-    };
-    Accelerator::Cuda(part(0), part(1))
+    release
+        .default_build(Os::Linux, Arch::X86_64)
+        .unwrap_or(Accelerator::Cpu)
 }
 
 /// All patch releases of a feature release.
-fn series(release: &TorchRelease) -> VersionSet {
+pub fn series(release: &TorchRelease) -> VersionSet {
     let parts = release.release.release();
     let mut next = parts.to_vec();
     if let Some(last) = next.last_mut() {
@@ -469,24 +510,4 @@ fn accepts(range: &crate::types::VersionSpecifiers, build: Accelerator) -> bool 
         }
         _ => true,
     }
-}
-
-/// Default CUDA builds of torch and its companions on Linux, in the form the solver takes.
-pub fn default_cuda(
-    facts: &TorchFacts,
-) -> std::collections::BTreeMap<crate::types::PackageName, Vec<(VersionSet, Version)>> {
-    let mut map: std::collections::BTreeMap<_, Vec<_>> = std::collections::BTreeMap::new();
-    if let Ok(torch) = "torch".parse() {
-        let releases = facts
-            .torch
-            .iter()
-            .map(|r| (series(r), r.default_cuda.clone()));
-        map.insert(torch, releases.collect());
-    }
-    for companion in &facts.companion {
-        map.entry(companion.package.clone())
-            .or_default()
-            .push((to_set(&companion.versions), companion.default_cuda.clone()));
-    }
-    map
 }

@@ -7,7 +7,9 @@ use pep508_rs::VersionOrUrl;
 use super::{
     Request, SolveError,
     accelerators::{self, AcceleratorOption},
+    needs::{AgreementId, Needs, Origin},
     problem::{Problem, PythonCandidate},
+    range::to_set,
 };
 use crate::{
     catalog::manifest::{AcceleratorNeeds, Manifest, Source},
@@ -41,10 +43,6 @@ pub fn problem(
             direct.insert(requirement.name.clone(), found);
         }
     }
-    let mut exclusions = BTreeMap::new();
-    if let (false, Ok(torch)) = (option.excluded_torch.is_empty(), "torch".parse()) {
-        exclusions.insert(torch, option.excluded_torch.clone());
-    }
     let mut preferences = request.preferences.clone();
     // The tool itself is always the newest that works; what is shared is what lies below it.
     preferences.retain(|name, _| Some(name) != primary.as_ref());
@@ -61,14 +59,47 @@ pub fn problem(
         accelerator: option.accelerator,
         torch_index: option.torch_index.clone(),
         torch_family: facts.family.clone(),
-        exclusions,
-        default_cuda: if request.host.os.family == Os::Linux {
-            accelerators::default_cuda(facts)
-        } else {
-            BTreeMap::new()
-        },
+        needs: needs_of(request, facts, option),
         preferences,
     })
+}
+
+/// What the host has and what packages need beyond their metadata, on one accelerator build.
+fn needs_of(request: &Request<'_>, facts: &TorchFacts, option: &AcceleratorOption) -> Needs {
+    let mut needs = Needs::on(&request.host.target());
+    needs.host.extend(option.host.iter().cloned());
+    let torch = name("torch");
+    for need in &option.torch_needs {
+        needs.add_host_need(torch.clone(), need.clone());
+    }
+    if request.host.os.family == Os::Linux {
+        let cuda = AgreementId::from("torch-cuda");
+        needs.add_agreement(
+            cuda.clone(),
+            "is built for CUDA {value}",
+            "torch and its companions must be built for the same CUDA version, or their import fails",
+        );
+        let default = Some(Origin::Default);
+        for release in &facts.torch {
+            let Some(value) = release.default_cuda().map(|cuda| cuda.to_string()) else {
+                continue;
+            };
+            let versions = accelerators::series(release);
+            needs.add_member(&cuda, torch.clone(), versions, default, &value);
+        }
+        for companion in &facts.companion {
+            let value = companion.default_cuda.to_string();
+            let versions = to_set(&companion.versions);
+            needs.add_member(&cuda, companion.package.clone(), versions, default, &value);
+        }
+    }
+    needs
+}
+
+/// A package name of this program's own.
+fn name(text: &str) -> PackageName {
+    text.parse()
+        .unwrap_or_else(|_| unreachable!("`{text}` is a package name"))
 }
 
 /// Everything the tool requires, and the package that it is itself.

@@ -7,6 +7,9 @@ use std::{
 };
 
 use super::{
+    expand::{Dependencies, merge},
+    needs::{HostFact, Origin},
+    package::Participant,
     problem::Problem,
     range::{VersionSet, pinned},
 };
@@ -14,7 +17,7 @@ use crate::{
     index::{
         DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases, tags::CompatibleTags,
     },
-    types::{PackageName, PythonVersion, Version},
+    types::{Os, PackageName, PythonVersion, Version},
 };
 
 /// A set of candidate interpreters: bit `i` stands for `Problem::pythons[i]`.
@@ -28,8 +31,8 @@ pub struct Candidates {
     list: Vec<Candidate>,
     /// The package publishes nothing but pre-releases.
     only_prereleases: bool,
-    /// It comes from the default index rather than the torch index.
-    pub from_default: bool,
+    /// Where its files come from.
+    pub origin: Origin,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub struct Usable {
     best: Vec<Option<usize>>,
     /// Every file of the version was withdrawn.
     pub yanked: bool,
+    /// What it needs of the host and the host does not have.
+    unmet: Dependencies,
     /// Why the mask is empty.
     pub why_not: Option<String>,
     /// What kind of reason that is.
@@ -143,17 +148,22 @@ impl<'a> CandidateSource<'a> {
             releases
                 .versions
                 .insert(version.clone(), vec![file.clone()]);
-            return Ok(Arc::new(Candidates::new(Arc::new(releases), true)));
+            return Ok(Arc::new(Candidates::new(
+                Arc::new(releases),
+                Origin::Direct,
+            )));
         }
         let index = self.index_of(package);
-        let (releases, from_default) = match self.index.releases(&index, package) {
+        let (releases, origin) = match self.index.releases(&index, package) {
             // Not every member of the family is on every torch index.
-            Err(IndexError::NotFound { .. }) if index != IndexId::Default => {
-                (self.index.releases(&IndexId::Default, package)?, true)
-            }
-            other => (other?, index == IndexId::Default),
+            Err(IndexError::NotFound { .. }) if index != IndexId::Default => (
+                self.index.releases(&IndexId::Default, package)?,
+                Origin::Default,
+            ),
+            other if index == IndexId::Default => (other?, Origin::Default),
+            other => (other?, Origin::Torch),
         };
-        Ok(Arc::new(Candidates::new(releases, from_default)))
+        Ok(Arc::new(Candidates::new(releases, origin)))
     }
 
     fn usable<'c>(&self, package: &PackageName, of: &'c Candidates, at: usize) -> &'c Usable {
@@ -164,19 +174,19 @@ impl<'a> CandidateSource<'a> {
                 .versions
                 .get(&candidate.version)
                 .map_or(&[][..], Vec::as_slice);
-            self.examine(package, &candidate.version, files)
+            let mut usable = self.examine(package, files);
+            let needs = &self.problem.needs;
+            for need in needs.of_host(package, &candidate.version, of.origin) {
+                if !needs.met(need.fact, &need.wanted) {
+                    let host = (Participant::Host(need.fact), need.wanted.clone());
+                    merge(&mut usable.unmet, [host].into());
+                }
+            }
+            usable
         })
     }
 
-    fn examine(&self, package: &PackageName, version: &Version, files: &[DistFile]) -> Usable {
-        if let Some(exclusions) = self.problem.exclusions.get(package)
-            && let Some((_, why)) = exclusions.iter().find(|(set, _)| set.contains(version))
-        {
-            return Usable {
-                why_not: Some(why.clone()),
-                ..Usable::default()
-            };
-        }
+    fn examine(&self, package: &PackageName, files: &[DistFile]) -> Usable {
         let sdist_allowed = self.problem.build.contains(package);
         let mut usable = Usable {
             yanked: files.iter().all(|f| f.yanked.is_some()),
@@ -210,12 +220,42 @@ impl<'a> CandidateSource<'a> {
             }
             usable.best.push(best.map(|(_, _, at)| at));
         }
-        if usable.mask == 0 {
+        if usable.mask == 0
+            && let Some((fact, least)) = self.newer_system(files)
+        {
+            let wanted = VersionSet::higher_than(least);
+            usable.unmet.insert(Participant::Host(fact), wanted);
+        } else if usable.mask == 0 {
             let (why_not, kind) = self.why_unusable(files, sdist_allowed);
             usable.why_not = Some(why_not);
             usable.kind = Some(kind);
         }
         usable
+    }
+
+    /// The C library or macOS that would do, where nothing but that is in the way of a version.
+    fn newer_system(&self, files: &[DistFile]) -> Option<(HostFact, Version)> {
+        let fact = match self.problem.target.os {
+            Os::Linux => HostFact::Glibc,
+            Os::Macos => HostFact::Macos,
+            Os::Windows => return None,
+        };
+        // A system without that C library cannot get a newer one.
+        self.problem.needs.host.get(&fact)?;
+        let pythons = self.problem.pythons.iter().zip(&self.tags);
+        let least = pythons
+            .flat_map(|(python, tags)| {
+                files
+                    .iter()
+                    .filter(|file| {
+                        file.requires_python
+                            .as_ref()
+                            .is_none_or(|requires| requires.contains(python.version()))
+                    })
+                    .filter_map(|file| tags.least_system(file.wheel()?))
+            })
+            .min()?;
+        Some((fact, Version::new([u64::from(least.0), u64::from(least.1)])))
     }
 
     fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> (String, Unusable) {
@@ -283,7 +323,7 @@ impl<'a> CandidateSource<'a> {
         };
         let usable = |at: &usize| {
             let usable = self.usable(package, of, *at);
-            usable.mask != 0 && (!usable.yanked || pin.is_some())
+            usable.mask != 0 && usable.unmet.is_empty() && (!usable.yanked || pin.is_some())
         };
         for preferred in self.problem.preferences.get(package).into_iter().flatten() {
             let found = (0..of.list.len()).find(|at| of.list[*at].version == *preferred);
@@ -293,9 +333,13 @@ impl<'a> CandidateSource<'a> {
                 return Some(preferred.clone());
             }
         }
-        let mut otherwise = None;
+        let (mut otherwise, mut elsewhere) = (None, None);
         for at in (0..of.list.len()).filter(admitted) {
             if !usable(&at) {
+                let here = self.usable(package, of, at);
+                if !here.unmet.is_empty() && (!here.yanked || pin.is_some()) {
+                    elsewhere.get_or_insert(at);
+                }
                 continue;
             }
             if self.usable(package, of, at).mask & wanted != 0 {
@@ -303,7 +347,9 @@ impl<'a> CandidateSource<'a> {
             }
             otherwise.get_or_insert(at);
         }
-        otherwise.map(|at| of.list[at].version.clone())
+        // Last of all what another host could use: its dependencies say what this one lacks.
+        let last = otherwise.or(elsewhere)?;
+        Some(of.list[last].version.clone())
     }
 
     /// The files of the versions that [`choose`](Self::choose) would come to after `version`, one
@@ -325,7 +371,7 @@ impl<'a> CandidateSource<'a> {
                 return None;
             }
             let usable = self.usable(package, of, at);
-            if usable.mask & wanted == 0 || usable.yanked {
+            if usable.mask & wanted == 0 || usable.yanked || !usable.unmet.is_empty() {
                 return None;
             }
             let python = (usable.mask & wanted).trailing_zeros() as usize;
@@ -348,6 +394,34 @@ impl<'a> CandidateSource<'a> {
         let best = usable.best.get(python).copied().flatten();
         let best = best.or_else(|| usable.best.iter().copied().flatten().next())?;
         Some((&files[best], usable))
+    }
+
+    /// What a version needs of the host and the host does not have.
+    pub fn unmet<'c>(
+        &self,
+        package: &PackageName,
+        of: &'c Candidates,
+        version: &Version,
+    ) -> &'c Dependencies {
+        static NOTHING: Dependencies = Dependencies::new();
+        match of.position(version) {
+            Some(at) => &self.usable(package, of, at).unmet,
+            None => &NOTHING,
+        }
+    }
+
+    /// Whether some version in `set` has source that may not be built.
+    pub fn has_forbidden_source(
+        &self,
+        package: &PackageName,
+        of: &Candidates,
+        set: &VersionSet,
+    ) -> bool {
+        let releases = of.releases.versions.iter();
+        !self.problem.build.contains(package)
+            && releases
+                .filter(|(version, _)| set.contains(version))
+                .any(|(_, files)| files.iter().any(|file| file.wheel().is_none()))
     }
 
     /// Why none of the versions in `set` can be used: the newest few, each with its reason.
@@ -386,7 +460,7 @@ impl<'a> CandidateSource<'a> {
 }
 
 impl Candidates {
-    fn new(releases: Arc<Releases>, from_default: bool) -> Self {
+    fn new(releases: Arc<Releases>, origin: Origin) -> Self {
         let list: Vec<_> = releases
             .versions
             .keys()
@@ -402,7 +476,7 @@ impl Candidates {
             releases,
             list,
             only_prereleases,
-            from_default,
+            origin,
         }
     }
 
@@ -413,6 +487,14 @@ impl Candidates {
             .find(|c| !c.prerelease)
             .or(self.list.first())
             .map(|c| &c.version)
+    }
+
+    /// The lowest and the highest version in a set, if there are any.
+    pub fn ends(&self, set: &VersionSet) -> Option<(&Version, &Version)> {
+        let within = || self.list.iter().map(|candidate| &candidate.version);
+        let highest = within().find(|version| set.contains(version))?;
+        let lowest = within().rev().find(|version| set.contains(version))?;
+        Some((lowest, highest))
     }
 
     /// Whether there are versions, usable or not, that a set does not hold.

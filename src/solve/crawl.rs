@@ -163,7 +163,7 @@ impl<'a> Crawl<'a> {
             _ => Part::Base,
         };
         self.expander
-            .expand(&metadata.requires_dist, part, usable.mask & 1)
+            .of_package(&metadata, &version, part, usable.mask & 1)
             .ok()
     }
 }

@@ -14,7 +14,10 @@ use super::{
     problem::Problem,
     range::{VersionSet, mentions_prerelease, to_set},
 };
-use crate::types::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement};
+use crate::{
+    index::CoreMetadata,
+    types::{ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, Version},
+};
 
 /// Dependencies by participant.
 pub type Dependencies = BTreeMap<Participant, VersionSet>;
@@ -137,6 +140,25 @@ impl<'a> Expander<'a> {
                     }
                 }
             }
+        }
+        Ok(dependencies)
+    }
+
+    /// The dependencies of a version of a package: what its metadata says, and what that forgets.
+    ///
+    /// The error is why they cannot be met at all.
+    pub fn of_package(
+        &self,
+        metadata: &CoreMetadata,
+        version: &Version,
+        part: Part<'_>,
+        mask: PythonMask,
+    ) -> Result<Dependencies, String> {
+        let mut dependencies = self.expand(&metadata.requires_dist, part, mask)?;
+        let forgotten = self.problem.needs.undeclared(&metadata.name, version);
+        for requirement in forgotten {
+            let requirement = std::slice::from_ref(requirement);
+            merge(&mut dependencies, self.expand(requirement, part, mask)?);
         }
         Ok(dependencies)
     }

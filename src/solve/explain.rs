@@ -1,20 +1,24 @@
 //! From a failed resolution to sentences a person can act on.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     ops::Bound,
 };
 
 use pubgrub::{DerivationTree, External};
 
-use crate::{error::UserError as _, types::PackageName};
-
 use super::{
     candidates::Unusable,
-    package::{Participant, conditional_version},
+    needs::{AgreementId, HostFact, Origin, gfx_name},
+    package::Participant,
     provider::Provider,
     range::{VersionSet, pinned},
+};
+use crate::{
+    error::UserError as _,
+    host::NvidiaDriver,
+    types::{PackageName, Version},
 };
 
 /// Most lines an explanation has.
@@ -39,30 +43,30 @@ impl fmt::Display for Explanation {
 }
 
 type Tree = DerivationTree<Participant, VersionSet, String>;
+type Leaf = External<Participant, VersionSet, String>;
 
 impl Explanation {
-    /// Reads the facts off a derivation: its leaves, in the order of the derivation.
+    /// Reads the facts off a derivation: its leaves, those about the host first, then in the order
+    /// of the derivation.
     pub(super) fn from_derivation(tree: &Tree, provider: &Provider<'_>) -> Self {
-        let mut facts = Vec::new();
-        let mut seen = HashSet::new();
-        let mut way_out = None;
-        let mut source_only = BTreeSet::new();
-        let mut asides = Vec::new();
-        collect(tree, provider, &mut |fact: Fact| {
-            if fact.aside {
-                asides.push(fact.text);
-                return;
-            }
-            if seen.insert(fact.text.clone()) {
-                facts.push(fact.text);
-            }
-            source_only.extend(fact.source_only);
-            // The first is nearest to the cause.
-            way_out = way_out.take().or(fact.way_out);
-        });
-        if facts.is_empty() {
-            facts = asides;
+        let mut told: Vec<Fact> = Vec::new();
+        let teller = Teller { provider };
+        for leaf in merged(leaves(tree)) {
+            told.extend(teller.tell(&leaf));
         }
+        told.extend(teller.rules(tree));
+        // Stable: within a rank the order of the derivation stays.
+        told.sort_by_key(|fact| fact.rank);
+        let source_only = told.iter().filter_map(|fact| fact.source_only.clone());
+        let source_only = source_only.collect();
+        // The first is nearest to the cause.
+        let way_out = told.iter().find_map(|fact| fact.way_out.clone());
+        let mut seen = HashSet::new();
+        told.retain(|fact| seen.insert(fact.text.clone()));
+        if told.iter().any(|fact| fact.rank != Rank::Aside) {
+            told.retain(|fact| fact.rank != Rank::Aside);
+        }
+        let mut facts: Vec<_> = told.into_iter().map(|fact| fact.text).collect();
         if facts.len() > MOST {
             let more = facts.len() - (MOST - 1);
             facts.truncate(MOST - 1);
@@ -81,122 +85,351 @@ impl Explanation {
     }
 }
 
+/// The leaves of a derivation in its order, each once: a derivation shares its branches.
+fn leaves(tree: &Tree) -> Vec<&Leaf> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::new();
+    let mut waiting = vec![tree];
+    while let Some(tree) = waiting.pop() {
+        match tree {
+            DerivationTree::External(leaf) => found.push(leaf),
+            DerivationTree::Derived(derived) => {
+                if derived.shared_id.is_none_or(|id| seen.insert(id)) {
+                    waiting.push(&derived.cause2);
+                    waiting.push(&derived.cause1);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Leaves that say the same of several versions become one.
+fn merged(leaves: Vec<&Leaf>) -> Vec<Leaf> {
+    type Key<'l> = (&'l Participant, &'l Participant);
+    let mut wanted_of: HashMap<Key<'_>, HashSet<String>> = HashMap::new();
+    for leaf in &leaves {
+        if let External::FromDependencyOf(from, _, to, wanted) = leaf {
+            let known = wanted_of.entry((from, to)).or_default();
+            known.insert(wanted.to_string());
+        }
+    }
+    let mut result: Vec<Leaf> = Vec::new();
+    for leaf in leaves {
+        let External::FromDependencyOf(from, versions, to, wanted) = leaf else {
+            result.push(leaf.clone());
+            continue;
+        };
+        // A package whose every version wants something else is told in one line.
+        let many = wanted_of[&(from, to)].len() > 2;
+        let same = result.iter_mut().find_map(|known| match known {
+            External::FromDependencyOf(f, v, t, w)
+                if f == from && t == to && (many || w == wanted) =>
+            {
+                Some((v, w))
+            }
+            _ => None,
+        });
+        match same {
+            Some((known, known_wanted)) => {
+                *known = known.union(versions);
+                *known_wanted = known_wanted.union(wanted);
+            }
+            None => result.push(leaf.clone()),
+        }
+    }
+    result
+}
+
+/// In which order facts are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// What the host lacks.
+    Host,
+    /// What packages would have to have in common.
+    Agreement,
+    /// What the request itself wants.
+    Request,
+    /// What packages want.
+    Package,
+    /// True, but seldom the point: a gap in the versions where a release was withdrawn.
+    Aside,
+}
+
 /// One leaf of a derivation in words, with what may be done about it.
 struct Fact {
     text: String,
+    rank: Rank,
     way_out: Option<String>,
     source_only: Option<PackageName>,
-    /// True, but seldom the point: a gap in the versions where a release was withdrawn.
-    aside: bool,
 }
 
-impl From<String> for Fact {
-    fn from(text: String) -> Self {
+impl Fact {
+    fn new(rank: Rank, text: String) -> Self {
         Self {
             text,
+            rank,
             way_out: None,
             source_only: None,
-            aside: false,
         }
     }
 }
 
-fn collect(tree: &Tree, provider: &Provider<'_>, say: &mut impl FnMut(Fact)) {
-    match tree {
-        DerivationTree::External(external) => leaf(external, provider, say),
-        DerivationTree::Derived(derived) => {
-            collect(&derived.cause1, provider, say);
-            collect(&derived.cause2, provider, say);
-        }
-    }
+/// Puts the leaves of a derivation into words.
+struct Teller<'p> {
+    provider: &'p Provider<'p>,
 }
 
-fn leaf(
-    external: &External<Participant, VersionSet, String>,
-    provider: &Provider<'_>,
-    say: &mut impl FnMut(Fact),
-) {
-    match external {
-        External::NotRoot(..) => {}
-        External::NoVersions(participant, set) => no_versions(participant, set, provider, say),
-        External::Custom(participant, set, why) => {
-            say(format!("{participant} {} {why}", describe(set)).into());
-        }
-        External::FromDependencyOf(from, versions, to, wanted) => {
-            dependency(from, versions, to, wanted, say);
-        }
-    }
-}
-
-fn no_versions(
-    participant: &Participant,
-    set: &VersionSet,
-    provider: &Provider<'_>,
-    say: &mut impl FnMut(Fact),
-) {
-    let Some(name) = participant.name() else {
-        if *participant == Participant::Python {
-            say(format!("no candidate Python is {}", describe(set)).into());
-        }
-        return;
-    };
-    match provider.source.of(name) {
-        Err(error) => say(Fact {
-            text: error.to_string(),
-            way_out: error.hint(),
-            source_only: None,
-            aside: false,
-        }),
-        Ok(candidates) => {
-            let reasons = provider.source.why_none(name, &candidates, set);
-            // Where the package has other versions, these are gaps between them.
-            let several = candidates.any_outside(set);
-            if reasons.is_empty() && *set != VersionSet::full() {
-                say(format!("no version of {name} is {}", describe(set)).into());
+impl Teller<'_> {
+    fn tell(&self, leaf: &Leaf) -> Vec<Fact> {
+        match leaf {
+            External::NotRoot(..) => Vec::new(),
+            External::NoVersions(participant, set) => self.no_versions(participant, set),
+            External::Custom(participant, set, why) => {
+                let subject = self.subject(participant, set);
+                vec![Fact::new(Rank::Package, format!("{subject} {why}"))]
             }
-            for (text, why) in reasons {
-                say(Fact {
-                    text,
-                    source_only: (why == Unusable::SourceOnly).then(|| name.clone()),
-                    way_out: why.way_out(name),
-                    aside: several && matches!(why, Unusable::Withdrawn | Unusable::Prerelease),
-                });
+            External::FromDependencyOf(from, versions, to, wanted) => {
+                self.dependency(from, versions, to, wanted)
             }
         }
     }
+
+    fn no_versions(&self, participant: &Participant, set: &VersionSet) -> Vec<Fact> {
+        let Some(name) = participant.name() else {
+            return match participant {
+                Participant::Python => {
+                    let text = format!("no candidate Python is {}", describe(set));
+                    vec![Fact::new(Rank::Package, text)]
+                }
+                _ => Vec::new(),
+            };
+        };
+        let source = self.provider.source;
+        let candidates = match source.of(name) {
+            Ok(candidates) => candidates,
+            Err(error) => {
+                return vec![Fact {
+                    way_out: error.hint(),
+                    ..Fact::new(Rank::Package, error.to_string())
+                }];
+            }
+        };
+        let reasons = source.why_none(name, &candidates, set);
+        if reasons.is_empty() && *set != VersionSet::full() {
+            let among = match candidates.origin {
+                Origin::Torch => format!(" among those built for {}", self.provider.build()),
+                Origin::Default | Origin::Direct => String::new(),
+            };
+            let text = format!("no version of {name} is {}{among}", describe(set));
+            return vec![Fact::new(Rank::Package, text)];
+        }
+        // Where the package has other versions, these are gaps between them.
+        let several = candidates.any_outside(set);
+        let tell = |(text, why): (String, Unusable)| {
+            let aside = several && matches!(why, Unusable::Withdrawn | Unusable::Prerelease);
+            Fact {
+                source_only: (why == Unusable::SourceOnly).then(|| name.clone()),
+                way_out: why.way_out(name),
+                ..Fact::new(if aside { Rank::Aside } else { Rank::Package }, text)
+            }
+        };
+        reasons.into_iter().map(tell).collect()
+    }
+
+    fn dependency(
+        &self,
+        from: &Participant,
+        versions: &VersionSet,
+        to: &Participant,
+        wanted: &VersionSet,
+    ) -> Vec<Fact> {
+        // An extra depends on its own package: true, and no news. Nor is it any that the host is
+        // what it is, or that a condition carries what it is named after.
+        let no_news = from.name().is_some() && from.name() == to.name()
+            || matches!(from, Participant::Conditional(_));
+        if no_news {
+            return Vec::new();
+        }
+        let subject = self.subject(from, versions);
+        let rank = match from {
+            Participant::Root => Rank::Request,
+            _ => Rank::Package,
+        };
+        let text = match to {
+            Participant::Host(fact) => return self.host(from, versions, *fact, wanted),
+            Participant::Agreement(id) => {
+                let text = self.agreement(&subject, id, wanted);
+                return vec![Fact::new(Rank::Agreement, text)];
+            }
+            Participant::Conditional(conditional) => {
+                let pythons = self.provider.expander.python_set(conditional.on);
+                let pythons = describe(&pythons);
+                format!(
+                    "{subject} needs {} on Python {pythons}",
+                    conditional.requirement
+                )
+            }
+            Participant::Python => format!("{subject} works with Python {} only", describe(wanted)),
+            package => format!("{subject} needs {package} {}", describe(wanted)),
+        };
+        vec![Fact::new(rank, text)]
+    }
+
+    /// A need of the host, and what the host has.
+    fn host(
+        &self,
+        from: &Participant,
+        versions: &VersionSet,
+        fact: HostFact,
+        wanted: &VersionSet,
+    ) -> Vec<Fact> {
+        let Some(name) = from.name() else {
+            return Vec::new();
+        };
+        let needs = self.provider.needs();
+        let mut subject = self.subject(from, versions);
+        let because = needs.because(name, versions, fact, wanted);
+        if !because.is_empty() {
+            subject = format!("{subject}, {because},");
+        }
+        let (owner, has) = match needs.host.get(&fact) {
+            Some(value) => (value.owner.as_str(), told(fact, &value.version)),
+            None => ("this machine", "none".to_owned()),
+        };
+        let wanted = told_set(fact, wanted);
+        let text = match fact {
+            HostFact::NvidiaDriver => {
+                format!("{subject} needs NVIDIA driver {wanted}; {owner} has {has}")
+            }
+            HostFact::ComputeCapability => {
+                format!("{subject} has code for compute capability {wanted}; {owner} has {has}")
+            }
+            HostFact::GfxTarget => format!("{subject} has code for {wanted}; {owner} is {has}"),
+            HostFact::Glibc | HostFact::Macos => {
+                format!("{subject} has wheels for {fact} {wanted}; {owner} has {has}")
+            }
+        };
+        let source = self.provider.source;
+        let has_source = source
+            .of(name)
+            .is_ok_and(|candidates| source.has_forbidden_source(name, &candidates, versions));
+        vec![Fact {
+            source_only: has_source.then(|| name.clone()),
+            ..Fact::new(Rank::Host, text)
+        }]
+    }
+
+    fn agreement(&self, subject: &str, id: &AgreementId, wanted: &VersionSet) -> String {
+        let Some(agreement) = self.provider.needs().agreement(id) else {
+            return format!("{subject} is a member of the agreement on {id}");
+        };
+        let says = agreement
+            .says
+            .replace("{value}", &listed(&agreement.values(wanted)));
+        format!("{subject} {says}")
+    }
+
+    /// Why packages must agree, for each agreement of a derivation.
+    fn rules(&self, tree: &Tree) -> Vec<Fact> {
+        let mut ids: Vec<&AgreementId> = Vec::new();
+        for leaf in leaves(tree) {
+            if let External::FromDependencyOf(_, _, Participant::Agreement(id), _) = leaf
+                && !ids.contains(&id)
+            {
+                ids.push(id);
+            }
+        }
+        let agreements = ids
+            .into_iter()
+            .filter_map(|id| self.provider.needs().agreement(id));
+        agreements
+            .map(|agreement| Fact::new(Rank::Agreement, agreement.rule.clone()))
+            .collect()
+    }
+
+    /// A participant with its versions, as the subject of a sentence.
+    fn subject(&self, participant: &Participant, versions: &VersionSet) -> String {
+        if *participant == Participant::Root {
+            return "the tool".to_owned();
+        }
+        let versions = match participant.name() {
+            Some(name) => self.versions(name, versions),
+            None => describe(versions),
+        };
+        format!("{participant} {versions}")
+    }
+
+    /// The versions of a package in a set: `2.9.0 to 2.15.0` where the set holds all between.
+    fn versions(&self, name: &PackageName, set: &VersionSet) -> String {
+        let source = self.provider.source;
+        let Ok(candidates) = source.of(name) else {
+            return describe(set);
+        };
+        match candidates.ends(set) {
+            Some((low, high)) if low == high => low.to_string(),
+            Some((low, high)) if *set != VersionSet::full() && set.iter().count() > 1 => {
+                let between = VersionSet::between(low.clone(), high.clone());
+                let holes = between.intersection(&set.complement());
+                if candidates.ends(&holes).is_none() {
+                    format!("{low} to {high}")
+                } else {
+                    describe(set)
+                }
+            }
+            _ => describe(set),
+        }
+    }
 }
 
-fn dependency(
-    from: &Participant,
-    versions: &VersionSet,
-    to: &Participant,
-    wanted: &VersionSet,
-    say: &mut impl FnMut(Fact),
-) {
-    // An extra depends on its own package: true, and no news.
-    if from.name().is_some() && from.name() == to.name() {
-        return;
+/// A version of a fact about the host, as people write it.
+fn told(fact: HostFact, version: &Version) -> String {
+    match fact {
+        HostFact::NvidiaDriver => NvidiaDriver::spelled(version),
+        HostFact::GfxTarget => gfx_name(version),
+        HostFact::ComputeCapability | HostFact::Glibc | HostFact::Macos => version.to_string(),
     }
-    let subject = match from {
-        Participant::Root => "the tool".to_owned(),
-        Participant::Conditional(_) if versions.contains(&conditional_version(false)) => return,
-        Participant::Conditional(conditional) => {
-            format!("the requirement `{}`", conditional.requirement)
-        }
-        other => format!("{other} {}", describe(versions)),
-    };
-    let text = match to {
-        Participant::Conditional(conditional) => {
-            format!(
-                "{subject} needs {} on some Python versions",
-                conditional.requirement
-            )
-        }
-        Participant::Python => format!("{subject} works with Python {} only", describe(wanted)),
-        Participant::TorchCuda => format!("{subject} is built for CUDA {}", describe(wanted)),
-        package => format!("{subject} needs {package} {}", describe(wanted)),
-    };
-    say(text.into());
+}
+
+/// A set of versions of a fact about the host: `580 or newer`, `7.5 to 10.x and 12.x`,
+/// `gfx1030 or gfx1100`.
+fn told_set(fact: HostFact, set: &VersionSet) -> String {
+    let parts: Vec<_> = set
+        .iter()
+        .map(|(low, high)| match (low, high) {
+            (Bound::Included(low), Bound::Unbounded) => format!("{} or newer", told(fact, low)),
+            (Bound::Included(low), Bound::Included(high)) if low == high => told(fact, low),
+            (Bound::Included(low), Bound::Excluded(high))
+                if fact == HostFact::ComputeCapability =>
+            {
+                capabilities(low, high)
+            }
+            (Bound::Unbounded, Bound::Excluded(high)) => format!("older than {}", told(fact, high)),
+            _ => describe(&VersionSet::from_range_bounds((low.clone(), high.clone()))),
+        })
+        .collect();
+    listed(&parts)
+}
+
+/// Code for 7.5 serves all of 7.x from there on: 7.5 up to 11.0 is `7.5 to 10.x`.
+fn capabilities(low: &Version, high: &Version) -> String {
+    let part = |version: &Version, at: usize| version.release().get(at).copied().unwrap_or(0);
+    let (first, last) = (part(low, 0), part(high, 0).saturating_sub(1));
+    match (first == last, part(low, 1)) {
+        (true, 0) => format!("{first}.x"),
+        (true, minor) => format!("{first}.{minor} and later {first}.x"),
+        (false, minor) => format!("{first}.{minor} to {last}.x"),
+    }
+}
+
+/// `a, b or c`.
+fn listed<T: AsRef<str>>(items: &[T]) -> String {
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    match items.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
 }
 
 /// A set of versions in words: `2.9.0`, `>=2.4, <3`, `(any version)`.

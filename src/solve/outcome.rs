@@ -13,7 +13,7 @@ use crate::{
     compat::torch::TorchFacts,
     index::{DistFile, DistKind},
     lock::{Artifact, ArtifactKind, Lock, LockedPackage},
-    types::{Accelerator, PackageName, PythonVersion, Version},
+    types::{Accelerator, Os, PackageName, PythonVersion, Version},
 };
 
 /// What a resolution was made for.
@@ -153,7 +153,7 @@ impl Asked<'_> {
         if accelerator == Accelerator::Cpu
             && self.option.torch_index.is_none()
             && torch(resolution).is_some()
-            && !self.problem.default_cuda.is_empty()
+            && self.request.host.os.family == Os::Linux
         {
             remarks.push(
                 "torch comes with its CUDA libraries (about 5 GB unpacked): the index of CPU \

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::needs::{AgreementId, HostFact};
 use crate::types::{ExtraName, PackageName, Version};
 
 /// A participant of the resolution, in PubGrub's sense of "package".
@@ -11,9 +12,12 @@ pub enum Participant {
     Root,
     /// The interpreter; its versions are the candidates of the problem.
     Python,
-    /// The CUDA toolkit that the default builds of the torch family were compiled with.
-    /// Companions whose CUDA differs resolve by number and then fail at import.
-    TorchCuda,
+    /// Something about the host; its only version is the host's. A package that works on some
+    /// hosts only depends on it.
+    Host(HostFact),
+    /// Something in which chosen packages must be equal; its versions are the numbers of the
+    /// values. Without it such packages resolve by number and then fail at import.
+    Agreement(AgreementId),
     /// A package.
     Package(PackageName),
     /// An extra of a package: same versions as the package, and depends on exactly that version.
@@ -47,7 +51,8 @@ impl fmt::Display for Participant {
         match self {
             Self::Root => f.write_str("the tool"),
             Self::Python => f.write_str("Python"),
-            Self::TorchCuda => f.write_str("CUDA of the torch build"),
+            Self::Host(fact) => write!(f, "{fact}"),
+            Self::Agreement(id) => write!(f, "the agreement on {id}"),
             Self::Package(name) => write!(f, "{name}"),
             Self::Extra(name, extra) => write!(f, "{name}[{extra}]"),
             Self::Conditional(conditional) => write!(f, "{}", conditional.requirement),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::range::VersionSet;
+use super::needs::Needs;
 use crate::{
     index::{DistFile, IndexId},
     lock::LockedPython,
@@ -37,10 +37,8 @@ pub struct Problem {
     pub torch_index: Option<IndexId>,
     /// Packages that come from `torch_index`.
     pub torch_family: BTreeSet<PackageName>,
-    /// Versions that must not be chosen on this host, with the reason.
-    pub exclusions: BTreeMap<PackageName, Vec<(VersionSet, String)>>,
-    /// CUDA version of default builds by package and versions; companions must agree.
-    pub default_cuda: BTreeMap<PackageName, Vec<(VersionSet, Version)>>,
+    /// What the host has, and what packages need beyond their metadata.
+    pub needs: Needs,
     /// Versions to take before newer ones if they are allowed: pins, then what the store holds.
     pub preferences: BTreeMap<PackageName, Vec<Version>>,
 }

@@ -18,13 +18,14 @@ use pubgrub::{
 use super::{
     candidates::{CandidateSource, PythonMask},
     expand::{Dependencies, Expander, Part, merge},
+    needs::Needs,
     package::{Participant, conditional_version},
     problem::Problem,
     range::VersionSet,
 };
 use crate::{
     index::{IndexError, PackageIndex},
-    types::{PackageName, Version},
+    types::{Accelerator, PackageName, Version},
 };
 
 /// Answers PubGrub's questions for one [`Problem`].
@@ -69,6 +70,16 @@ impl<'a> Provider<'a> {
             met: RefCell::default(),
             tried: RefCell::default(),
         }
+    }
+
+    /// The needs of the problem.
+    pub(super) fn needs(&self) -> &Needs {
+        &self.problem.needs
+    }
+
+    /// The accelerator build that is tried.
+    pub(super) fn build(&self) -> Accelerator {
+        self.problem.accelerator
     }
 
     fn python_bit(&self) -> PythonMask {
@@ -142,6 +153,14 @@ impl<'a> Provider<'a> {
         part: Part<'_>,
     ) -> Result<Result<Dependencies, String>, IndexError> {
         let candidates = self.source.of(name)?;
+        let own = Participant::Package(name.clone());
+        let unmet = self.source.unmet(name, &candidates, version);
+        if !unmet.is_empty() {
+            return Ok(Ok(match part {
+                Part::Base => unmet.clone(),
+                Part::Extra(_) => [(own, VersionSet::singleton(version.clone()))].into(),
+            }));
+        }
         let Some((file, usable)) = self
             .source
             .file(name, &candidates, version, self.python.get())
@@ -164,12 +183,11 @@ impl<'a> Provider<'a> {
                 return Ok(Err(format!("requires Python {requires}")));
             }
         }
-        let mut dependencies = match self.expander.expand(&metadata.requires_dist, part, mask) {
+        let mut dependencies = match self.expander.of_package(&metadata, version, part, mask) {
             Ok(dependencies) => dependencies,
             Err(why) => return Ok(Err(why)),
         };
         // A package that requires itself adds nothing, unless it means another version.
-        let own = Participant::Package(name.clone());
         if let Some(set) = dependencies.remove(&own)
             && !set.contains(version)
         {
@@ -183,29 +201,25 @@ impl<'a> Provider<'a> {
                 &mut dependencies,
                 [(own, VersionSet::singleton(version.clone()))].into(),
             );
-        } else if mask != self.expander.all_pythons() {
+            return Ok(Ok(dependencies));
+        }
+        if mask != self.expander.all_pythons() {
             merge(
                 &mut dependencies,
                 [(Participant::Python, self.expander.python_set(mask))].into(),
             );
         }
-        if candidates.from_default
-            && let Some(cuda) = self.default_cuda(name, version)
-        {
-            merge(
-                &mut dependencies,
-                [(Participant::TorchCuda, VersionSet::singleton(cuda.clone()))].into(),
-            );
+        let needs = &self.problem.needs;
+        for need in needs.of_host(name, version, candidates.origin) {
+            let host = (Participant::Host(need.fact), need.wanted.clone());
+            merge(&mut dependencies, [host].into());
+        }
+        for (agreement, value) in needs.agreements(name, version, candidates.origin) {
+            let agreement = Participant::Agreement(agreement.clone());
+            let value = VersionSet::singleton(value.clone());
+            merge(&mut dependencies, [(agreement, value)].into());
         }
         Ok(Ok(dependencies))
-    }
-
-    fn default_cuda(&self, name: &PackageName, version: &Version) -> Option<&Version> {
-        let known = self.problem.default_cuda.get(name)?;
-        known
-            .iter()
-            .find(|(set, _)| set.contains(version))
-            .map(|(_, cuda)| cuda)
     }
 
     fn dependencies_of(
@@ -228,9 +242,16 @@ impl<'a> Provider<'a> {
                     &mut dependencies,
                     [(Participant::Python, VersionSet::full())].into(),
                 );
+                // The host is what it is from the start.
+                for (fact, value) in &self.problem.needs.host {
+                    let version = VersionSet::singleton(value.version.clone());
+                    dependencies.insert(Participant::Host(*fact), version);
+                }
                 Ok(Ok(dependencies))
             }
-            Participant::Python | Participant::TorchCuda => Ok(Ok(Dependencies::new())),
+            Participant::Python | Participant::Host(_) | Participant::Agreement(_) => {
+                Ok(Ok(Dependencies::new()))
+            }
             Participant::Package(name) => self.package_dependencies(name, version, Part::Base),
             Participant::Extra(name, extra) => {
                 self.package_dependencies(name, version, Part::Extra(extra))
@@ -265,10 +286,10 @@ impl DependencyProvider for Provider<'_> {
         let next = met.len();
         let met = *met.entry(participant.clone()).or_insert(next);
         let class = match participant {
-            Participant::Root => 7,
+            Participant::Root | Participant::Host(_) => 7,
             Participant::Package(name) if self.problem.primary.as_ref() == Some(name) => 6,
             Participant::Python => 5,
-            Participant::TorchCuda => 4,
+            Participant::Agreement(_) => 4,
             Participant::Conditional(_) => 3,
             _ if set.as_singleton().is_some() => 2,
             _ => 1,
@@ -293,8 +314,13 @@ impl DependencyProvider for Provider<'_> {
         match participant {
             Participant::Root => Ok(Some(root_version())),
             Participant::Python => Ok(self.choose_python(set)),
-            // The first member of the family that is decided names the version.
-            Participant::TorchCuda => Ok(set.as_singleton().cloned()),
+            Participant::Host(fact) => {
+                let value = self.problem.needs.host.get(fact);
+                let version = value.map(|value| value.version.clone());
+                Ok(version.filter(|version| set.contains(version)))
+            }
+            // The first member that is decided names the value.
+            Participant::Agreement(_) => Ok(set.as_singleton().cloned()),
             Participant::Package(name) | Participant::Extra(name, _) => {
                 self.choose_package(name, set)
             }

@@ -134,10 +134,17 @@ fn extract(
         for extra in extras.iter().filter(unknown) {
             notes.push(format!("{name} {version} has no extra named `{extra}`"));
         }
+        let forgotten = problem.needs.undeclared(name, version);
+        let requirements: Vec<_> = metadata
+            .requires_dist
+            .iter()
+            .chain(forgotten)
+            .cloned()
+            .collect();
         let needs = record(
             &mut requested,
             name.as_ref(),
-            &metadata.requires_dist,
+            &requirements,
             expander,
             &extras,
             at,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::torch::TorchFacts,
+    compat::{cuda::CudaFacts, torch::TorchFacts},
     host::{GpuVendor, NvidiaDriver},
     index::PackageIndex,
     types::{Accelerator, PackageName, PythonVersion, Version},
@@ -158,9 +158,9 @@ fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<WayOu
     let current = current.and_then(|nvidia| nvidia.version.as_ref());
     let os = request.host.os.family;
     let floors: BTreeSet<&Version> = TorchFacts::embedded()
-        .cuda
-        .iter()
-        .map(|build| build.floor(os))
+        .cuda_builds(request.host.cpu.arch)
+        .into_iter()
+        .filter_map(|build| CudaFacts::embedded().floor(build, os))
         .filter(|floor| current.is_none_or(|current| *floor > current))
         .collect();
     for floor in floors {

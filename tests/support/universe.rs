@@ -10,7 +10,8 @@ use aienv::{
     index::{CoreMetadata, DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases},
     lock::LockedPython,
     solve::{
-        Problem, PythonCandidate, Resolution, ResolveError, marker_environment, resolve, to_set,
+        AgreementId, HostFact, HostNeed, HostValue, Needs, Problem, PythonCandidate, Resolution,
+        ResolveError, marker_environment, resolve, to_set,
     },
     types::{
         Accelerator, Arch, ExtraName, Libc, MarkerEnvironment, Os, PackageName, Requirement,
@@ -41,7 +42,12 @@ pub struct Universe {
     constraints: Vec<Requirement>,
     overrides: Vec<Requirement>,
     preferences: BTreeMap<PackageName, Vec<Version>>,
-    cuda: Vec<(PackageName, VersionSpecifiers, Version)>,
+    /// Agreement, package, its versions, value.
+    members: Vec<(String, PackageName, VersionSpecifiers, String)>,
+    host: BTreeMap<HostFact, Version>,
+    /// Package, its versions, what it needs of the host.
+    host_needs: Vec<(PackageName, VersionSpecifiers, HostFact, VersionSpecifiers)>,
+    undeclared: Vec<(PackageName, VersionSpecifiers, Requirement)>,
 }
 
 /// `a 2.0, b 1.5` as a solution.
@@ -152,13 +158,72 @@ impl Universe {
         self
     }
 
-    pub fn cuda(mut self, name: &str, versions: &str, cuda: &str) -> Self {
-        self.cuda.push((
+    /// Versions of a package have a value in an agreement.
+    pub fn agree(mut self, id: &str, name: &str, versions: &str, value: &str) -> Self {
+        let versions = versions.parse().unwrap();
+        let name = name.parse().unwrap();
+        self.members
+            .push((id.to_owned(), name, versions, value.to_owned()));
+        self
+    }
+
+    /// What the host has.
+    pub fn host(mut self, fact: HostFact, version: &str) -> Self {
+        self.host.insert(fact, version.parse().unwrap());
+        self
+    }
+
+    /// What versions of a package need of the host.
+    pub fn host_need(mut self, name: &str, versions: &str, fact: HostFact, wanted: &str) -> Self {
+        self.host_needs.push((
             name.parse().unwrap(),
             versions.parse().unwrap(),
-            cuda.parse().unwrap(),
+            fact,
+            wanted.parse().unwrap(),
         ));
         self
+    }
+
+    /// What versions of a package need and their metadata does not say.
+    pub fn undeclared(mut self, name: &str, versions: &str, requirement: &str) -> Self {
+        self.undeclared.push((
+            name.parse().unwrap(),
+            versions.parse().unwrap(),
+            requirement.parse().unwrap(),
+        ));
+        self
+    }
+
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for (fact, version) in &self.host {
+            let value = HostValue {
+                version: version.clone(),
+                owner: "this machine".to_owned(),
+            };
+            needs.host.insert(*fact, value);
+        }
+        for (name, versions, fact, wanted) in &self.host_needs {
+            needs.add_host_need(
+                name.clone(),
+                HostNeed {
+                    versions: to_set(versions),
+                    origin: None,
+                    fact: *fact,
+                    wanted: to_set(wanted),
+                    because: String::new(),
+                },
+            );
+        }
+        for (id, name, versions, value) in &self.members {
+            let id = AgreementId::from(id.as_str());
+            needs.add_agreement(id.clone(), "is made for {value}", "members must be alike");
+            needs.add_member(&id, name.clone(), to_set(versions), None, value);
+        }
+        for (name, versions, requirement) in &self.undeclared {
+            needs.add_undeclared(name.clone(), to_set(versions), requirement.clone());
+        }
+        needs
     }
 
     fn python_versions(&self) -> Vec<Version> {
@@ -170,13 +235,6 @@ impl Universe {
     }
 
     fn problem(&self, roots: &[&str]) -> Problem {
-        let mut default_cuda: BTreeMap<PackageName, Vec<_>> = BTreeMap::new();
-        for (name, versions, cuda) in &self.cuda {
-            default_cuda
-                .entry(name.clone())
-                .or_default()
-                .push((to_set(versions), cuda.clone()));
-        }
         Problem {
             primary: self.primary.clone(),
             requirements: roots.iter().map(|root| root.parse().unwrap()).collect(),
@@ -201,8 +259,7 @@ impl Universe {
             accelerator: Accelerator::Cpu,
             torch_index: None,
             torch_family: BTreeSet::new(),
-            exclusions: BTreeMap::new(),
-            default_cuda,
+            needs: self.needs(),
             preferences: self.preferences.clone(),
         }
     }
@@ -282,6 +339,7 @@ impl Universe {
     ) -> Option<BTreeSet<PackageName>> {
         let environment = marker_environment(&TARGET, python);
         let mut reached = BTreeSet::new();
+        let mut agreed: BTreeMap<&str, &str> = BTreeMap::new();
         let mut done: BTreeSet<(PackageName, Option<ExtraName>)> = BTreeSet::new();
         let mut todo: Vec<Requirement> = roots
             .iter()
@@ -299,20 +357,48 @@ impl Universe {
             {
                 return None;
             }
+            if !self.fits_host(&requirement.name, version) {
+                return None;
+            }
+            let members = self.members.iter();
+            for (id, _, _, value) in
+                members.filter(|(_, name, of, _)| *name == requirement.name && of.contains(version))
+            {
+                if *agreed.entry(id).or_insert(value) != value {
+                    return None;
+                }
+            }
             reached.insert(requirement.name.clone());
             let parts = std::iter::once(None).chain(requirement.extras.iter().cloned().map(Some));
             for part in parts {
                 if done.insert((requirement.name.clone(), part.clone())) {
-                    todo.extend(needs(metadata, part.as_ref(), &environment));
+                    let forgotten = self.undeclared.iter();
+                    let forgotten = forgotten
+                        .filter(|(name, of, _)| *name == requirement.name && of.contains(version))
+                        .map(|(_, _, requirement)| requirement);
+                    let stated = metadata.requires_dist.iter().chain(forgotten);
+                    todo.extend(needs(stated, part.as_ref(), &environment));
                 }
             }
         }
         Some(reached)
     }
+
+    /// Whether the host has what a version of a package needs.
+    fn fits_host(&self, name: &PackageName, version: &Version) -> bool {
+        let needs = self.host_needs.iter();
+        needs
+            .filter(|(of, versions, _, _)| of == name && versions.contains(version))
+            .all(|(_, _, fact, wanted)| {
+                self.host
+                    .get(fact)
+                    .is_some_and(|value| wanted.contains(value))
+            })
+    }
 }
 
-fn needs(
-    metadata: &CoreMetadata,
+fn needs<'r>(
+    requirements: impl Iterator<Item = &'r Requirement>,
     extra: Option<&ExtraName>,
     environment: &MarkerEnvironment,
 ) -> Vec<Requirement> {
@@ -322,12 +408,7 @@ fn needs(
             .marker
             .evaluate(environment, std::slice::from_ref(extra)),
     };
-    metadata
-        .requires_dist
-        .iter()
-        .filter(holds)
-        .cloned()
-        .collect()
+    requirements.filter(holds).cloned().collect()
 }
 
 fn admits(requirement: &Requirement, version: &Version) -> bool {
