@@ -60,11 +60,7 @@ fn changed(mut host: Host, args: &Args) -> Result<Host, Failure> {
             pci_id: None,
             pci_address: None,
             compute_capability: model.facts.compute_capability,
-            integrated: model
-                .facts
-                .gfx
-                .as_deref()
-                .is_some_and(gpus::is_integrated_gfx),
+            integrated: model.facts.integrated,
             gfx: model.facts.gfx,
             memory_bytes: model.facts.memory_bytes,
             kernel_driver: None,

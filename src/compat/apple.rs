@@ -100,6 +100,7 @@ mod tests {
         let floor = |torch: &str| facts.mps_floor(&torch.parse().unwrap()).cloned();
         assert_eq!(floor("2.15.0"), Some("14.0".parse().unwrap()));
         assert_eq!(floor("2.2"), Some("12.3".parse().unwrap()));
+        assert_eq!(floor("2.5.1"), Some("13.0".parse().unwrap()));
         assert_eq!(floor("1.11"), None);
     }
 }

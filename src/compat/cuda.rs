@@ -45,7 +45,7 @@ pub struct Toolkit {
     pub version: Version,
     /// First Linux driver that knows this toolkit; absent where it was not found.
     pub linux: Option<Version>,
-    /// First Windows driver that knows it; absent where NVIDIA names none (since 13.1).
+    /// First Windows driver that knows it; absent where it was not found.
     pub windows: Option<Version>,
     /// Where this was read.
     pub source: Sources,
@@ -275,7 +275,8 @@ mod tests {
             // Before minor-version compatibility the toolkit's own driver is the floor.
             ("cu102", Os::Linux, "440.33", Some("440.33")),
             ("cu110", Os::Windows, "451.48", Some("451.48")),
-            ("cu132", Os::Windows, "580", None),
+            ("cu131", Os::Windows, "580", Some("591.44")),
+            ("cu133", Os::Windows, "580", None),
         ] {
             let build = build.parse().unwrap();
             assert_eq!(

@@ -1,15 +1,23 @@
 //! What a PCI id says about a GPU or NPU: model, chip, compute capability, gfx target, memory.
 //!
 //! The table (`manifests/compat/gpus.toml`) is for the cards whose driver does not tell: bound to
-//! `nouveau` or `vfio-pci`, or with no driver at all. A model entry knows everything; a chip entry
-//! knows the instruction set of whatever is sold with that chip. An id that is in neither is an
-//! unknown GPU: ids are never compared for nearness, because neighbours are often different chips.
+//! `nouveau` or `vfio-pci`, or with no driver at all; and for questions about cards that are not
+//! here, by name ([`by_name`]). A model entry knows everything; a chip entry knows the instruction
+//! set of whatever is sold with that chip. An id that is in neither is an unknown GPU: ids are
+//! never compared for nearness, because neighbours are often different chips.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use serde::Deserialize;
 
+pub use super::gpu_names::{Model, by_name};
+use super::{
+    capability::Capability,
+    source::{Legend, Sources},
+};
 use crate::types::GpuVendor;
+
+const DATA: &str = include_str!("../../manifests/compat/gpus.toml");
 
 /// The PCI vendor id of NVIDIA.
 pub const NVIDIA: u16 = 0x10de;
@@ -18,7 +26,7 @@ pub const AMD: u16 = 0x1002;
 /// The PCI vendor id of Intel.
 pub const INTEL: u16 = 0x8086;
 
-/// What the table knows of one PCI id.
+/// What the table knows of one GPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GpuFacts {
     /// Marketing name without the maker: `GeForce RTX 4090`.
@@ -29,8 +37,15 @@ pub struct GpuFacts {
     pub compute_capability: Option<(u16, u16)>,
     /// AMD instruction set: `gfx1100`.
     pub gfx: Option<String>,
-    /// Nominal memory in bytes; absent where one id is sold with several sizes.
+    /// Nominal memory in bytes; absent where one id or name is sold with several sizes, and for
+    /// GPUs that use the machine's memory.
     pub memory_bytes: Option<u64>,
+    /// Memory bandwidth in GB/s.
+    pub bandwidth: Option<u32>,
+    /// Whether it is built into a processor.
+    pub integrated: bool,
+    /// Intel: whether PyTorch's XPU build is validated on it; absent where nothing is known.
+    pub xpu: Option<bool>,
 }
 
 /// What is known of a PCI device by its vendor, device and revision; `None` for an unknown one.
@@ -39,196 +54,230 @@ pub fn by_pci(vendor: u16, device: u16, revision: Option<u8>) -> Option<GpuFacts
     let exact = revision.and_then(|r| table.models.get(&(vendor, device, Some(r))));
     let model = exact.or_else(|| table.models.get(&(vendor, device, None)));
     let chip = table.chips.get(&(vendor, device));
-    if model.is_none() && chip.is_none() {
-        return None;
+    let mut facts = match (model, chip) {
+        (None, None) => return None,
+        (Some(model), _) => model.facts(),
+        (None, Some(chip)) => GpuFacts {
+            compute_capability: chip.compute_capability.map(|c| (c.0, c.1)),
+            gfx: chip.gfx.clone(),
+            integrated: chip.gfx.as_deref().is_some_and(is_integrated_gfx),
+            ..GpuFacts::default()
+        },
+    };
+    facts.chip = chip.map(|chip| chip.name.clone());
+    if facts.integrated {
+        facts.memory_bytes = None;
     }
-    let first = |f: fn(&Entry) -> Option<String>| model.and_then(f).or_else(|| chip.and_then(f));
-    Some(GpuFacts {
-        model: model.map(|m| m.name.clone()),
-        chip: chip.map(|c| c.name.clone()),
-        compute_capability: first(|e| e.compute_capability.clone())
-            .and_then(|text| parse_capability(&text)),
-        gfx: first(|e| e.gfx.clone()),
-        memory_bytes: model.and_then(|m| m.memory_gib).map(|gib| gib << 30),
-    })
-}
-
-/// A GPU model as people name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// Who made it.
-    pub vendor: GpuVendor,
-    /// Marketing name without the maker: `GeForce RTX 3060`.
-    pub name: String,
-    /// What is known of it.
-    pub facts: GpuFacts,
-}
-
-/// The model a person means: any case, with or without the maker and the series name
-/// (`rtx 3060`, `NVIDIA GeForce RTX 3060`). The error holds the nearest names.
-///
-/// # Errors
-/// No model of the table has this name.
-pub fn by_name(text: &str) -> Result<Model, Vec<String>> {
-    let wanted = folded(text);
-    let mut entries: Vec<&Entry> = TABLE.models.values().collect();
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries.dedup_by(|a, b| a.name == b.name);
-    if let Some(entry) = entries.iter().find(|entry| folded(&entry.name) == wanted) {
-        return Ok(Model {
-            vendor: entry.vendor.gpu_vendor(),
-            name: entry.name.clone(),
-            facts: GpuFacts {
-                model: Some(entry.name.clone()),
-                chip: None,
-                compute_capability: entry
-                    .compute_capability
-                    .as_deref()
-                    .and_then(parse_capability),
-                gfx: entry.gfx.clone(),
-                memory_bytes: entry.memory_gib.map(|gib| gib << 30),
-            },
-        });
-    }
-    let mut near: Vec<(f64, &str)> = entries
-        .iter()
-        .map(|entry| {
-            (
-                strsim::jaro_winkler(&folded(&entry.name), &wanted),
-                entry.name.as_str(),
-            )
-        })
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    Err(near
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect())
-}
-
-/// A name without maker, series and spelling: `GeForce RTX 3060 Ti` is `rtx3060ti`.
-fn folded(name: &str) -> String {
-    name.to_lowercase()
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !["nvidia", "geforce", "amd", "radeon", "intel"].contains(word))
-        .collect()
+    Some(facts)
 }
 
 /// Whether a gfx target belongs to a processor with built-in graphics.
 pub fn is_integrated_gfx(gfx: &str) -> bool {
-    TABLE.integrated_gfx.iter().any(|known| known == gfx)
+    GpuTable::embedded()
+        .integrated_gfx
+        .iter()
+        .any(|known| known == gfx)
 }
 
 /// The name of a neural processing unit by its PCI id (`8086:7d1d`).
 pub fn npu_by_pci(pci_id: &str) -> Option<&'static str> {
-    TABLE.npus.get(pci_id).map(String::as_str)
+    let npus = &GpuTable::embedded().npus.list;
+    let npu = npus
+        .iter()
+        .find(|npu| npu.pci.iter().any(|id| id == pci_id))?;
+    Some(&npu.name)
 }
 
-/// `8.9` as `(8, 9)`.
-fn parse_capability(text: &str) -> Option<(u16, u16)> {
-    let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Vendor {
-    Nvidia,
-    Amd,
-    Intel,
-}
-
-impl Vendor {
-    fn gpu_vendor(self) -> GpuVendor {
-        match self {
-            Self::Nvidia => GpuVendor::Nvidia,
-            Self::Amd => GpuVendor::Amd,
-            Self::Intel => GpuVendor::Intel,
-        }
-    }
-
-    fn id(self) -> u16 {
-        match self {
-            Self::Nvidia => NVIDIA,
-            Self::Amd => AMD,
-            Self::Intel => INTEL,
-        }
-    }
-}
-
-/// One model or chip.
-#[derive(Clone, Deserialize)]
+/// The table of `manifests/compat/gpus.toml`.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    vendor: Vendor,
-    name: String,
-    compute_capability: Option<String>,
-    gfx: Option<String>,
-    memory_gib: Option<u64>,
+pub struct GpuTable {
+    /// Version of the file's form.
+    pub schema: u32,
+    /// Day the facts were read.
+    pub as_of: String,
+    /// gfx targets of processors with built-in graphics.
+    pub integrated_gfx: Vec<String>,
+    /// What the source keys stand for.
+    pub sources: Legend,
+    /// Models by maker and generation.
+    pub family: Vec<Family>,
+    /// Chips with the ids that carry them.
+    pub chips: Chips,
+    /// Neural processing units.
+    pub npus: Npus,
+}
+
+/// GPUs of one maker and generation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// `NVIDIA Kepler`
+    pub name: String,
+    /// Who made them.
+    pub vendor: GpuVendor,
+    /// Where this was read.
+    pub source: Sources,
+    /// The models.
+    pub gpus: Vec<GpuEntry>,
+}
+
+/// One model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GpuEntry {
+    /// Marketing name without the maker.
+    pub name: String,
+    /// NVIDIA compute capability.
+    pub compute_capability: Option<Capability>,
+    /// AMD instruction set.
+    pub gfx: Option<String>,
+    /// Nominal memory in GiB.
+    pub memory_gib: Option<u64>,
+    /// Memory bandwidth in GB/s.
+    pub bandwidth: Option<u32>,
+    /// Whether it is built into a processor.
     #[serde(default)]
-    pci: Vec<String>,
+    pub integrated: bool,
+    /// Whether PyTorch's XPU build is validated on it.
+    pub xpu: Option<bool>,
+    /// PCI ids, `744c` or `744c:c8`.
+    #[serde(default)]
+    pub pci: Vec<String>,
 }
 
-#[derive(Deserialize)]
+impl GpuEntry {
+    /// What is known of the model, its nominal memory included.
+    pub(super) fn facts(&self) -> GpuFacts {
+        GpuFacts {
+            model: Some(self.name.clone()),
+            chip: None,
+            compute_capability: self.compute_capability.map(|c| (c.0, c.1)),
+            gfx: self.gfx.clone(),
+            memory_bytes: self.memory_gib.map(|gib| gib << 30),
+            bandwidth: self.bandwidth,
+            integrated: self.integrated || self.gfx.as_deref().is_some_and(is_integrated_gfx),
+            xpu: self.xpu,
+        }
+    }
+}
+
+/// Chips with the ids that carry them.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NpuEntry {
-    name: String,
-    pci: Vec<String>,
+pub struct Chips {
+    /// Where this was read.
+    pub source: Sources,
+    /// One line per chip.
+    pub list: Vec<ChipEntry>,
 }
 
-#[derive(Deserialize)]
+/// One chip.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "`schema` and `as_of` are for readers of the file")]
-struct File {
-    schema: u32,
-    as_of: String,
-    integrated_gfx: Vec<String>,
-    gpus: Vec<Entry>,
-    chips: Vec<Entry>,
-    npus: Vec<NpuEntry>,
+pub struct ChipEntry {
+    /// Who made it.
+    pub vendor: GpuVendor,
+    /// `AD102`
+    pub name: String,
+    /// NVIDIA compute capability.
+    pub compute_capability: Option<Capability>,
+    /// AMD instruction set.
+    pub gfx: Option<String>,
+    /// PCI ids of the cards that carry it.
+    pub pci: Vec<String>,
 }
 
-/// The file, indexed by id.
-struct Table {
-    models: HashMap<(u16, u16, Option<u8>), Entry>,
-    chips: HashMap<(u16, u16), Entry>,
-    integrated_gfx: Vec<String>,
-    npus: HashMap<String, String>,
+/// Neural processing units.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Npus {
+    /// Where this was read.
+    pub source: Sources,
+    /// One line per unit.
+    pub list: Vec<NpuEntry>,
+}
+
+/// One neural processing unit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NpuEntry {
+    /// Its name.
+    pub name: String,
+    /// PCI ids, `vendor:device`.
+    pub pci: Vec<String>,
+}
+
+impl GpuTable {
+    /// The embedded table.
+    pub fn embedded() -> &'static Self {
+        static TABLE: LazyLock<GpuTable> = LazyLock::new(|| {
+            // The file is part of the program and a test reads it; it cannot be wrong at run time.
+            GpuTable::read(DATA).unwrap_or_else(|error| unreachable!("gpus.toml: {error}"))
+        });
+        &TABLE
+    }
+
+    /// A table from the text of such a file.
+    ///
+    /// # Errors
+    /// The text is not a table of this form.
+    pub fn read(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Every model with its maker.
+    pub fn models(&self) -> impl Iterator<Item = (GpuVendor, &GpuEntry)> {
+        self.family
+            .iter()
+            .flat_map(|family| family.gpus.iter().map(|gpu| (family.vendor, gpu)))
+    }
+}
+
+/// The PCI vendor id of a maker; Apple's GPUs are on no such bus.
+fn vendor_id(vendor: GpuVendor) -> Option<u16> {
+    match vendor {
+        GpuVendor::Nvidia => Some(NVIDIA),
+        GpuVendor::Amd => Some(AMD),
+        GpuVendor::Intel => Some(INTEL),
+        GpuVendor::Apple => None,
+    }
+}
+
+/// The table by id.
+struct ById {
+    models: HashMap<(u16, u16, Option<u8>), &'static GpuEntry>,
+    chips: HashMap<(u16, u16), &'static ChipEntry>,
 }
 
 /// Built on the first question: most machines have a driver that answers everything.
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let file: File = toml::from_str(include_str!("../../manifests/compat/gpus.toml"))
-        .expect("the embedded GPU table is checked by a test");
-    let mut table = Table {
+static TABLE: LazyLock<ById> = LazyLock::new(|| {
+    let table = GpuTable::embedded();
+    let mut by_id = ById {
         models: HashMap::new(),
         chips: HashMap::new(),
-        integrated_gfx: file.integrated_gfx,
-        npus: HashMap::new(),
     };
-    for entry in file.gpus {
-        for id in entry.pci.iter().filter_map(|id| parse_id(id)) {
-            table
-                .models
-                .insert((entry.vendor.id(), id.0, id.1), entry.clone());
+    for (vendor, gpu) in table.models() {
+        let Some(vendor) = vendor_id(vendor) else {
+            continue;
+        };
+        for (device, revision) in gpu.pci.iter().filter_map(|id| parse_id(id)) {
+            by_id.models.insert((vendor, device, revision), gpu);
         }
     }
-    for entry in file.chips {
-        for id in entry.pci.iter().filter_map(|id| parse_id(id)) {
-            table.chips.insert((entry.vendor.id(), id.0), entry.clone());
+    for chip in &table.chips.list {
+        let Some(vendor) = vendor_id(chip.vendor) else {
+            continue;
+        };
+        for (device, _) in chip.pci.iter().filter_map(|id| parse_id(id)) {
+            by_id.chips.insert((vendor, device), chip);
         }
     }
-    for npu in file.npus {
-        for id in npu.pci {
-            table.npus.insert(id, npu.name.clone());
-        }
-    }
-    table
+    by_id
 });
 
 /// `744c` or `744c:c8`: device and perhaps revision.
-fn parse_id(text: &str) -> Option<(u16, Option<u8>)> {
+pub(super) fn parse_id(text: &str) -> Option<(u16, Option<u8>)> {
     match text.split_once(':') {
         None => Some((u16::from_str_radix(text, 16).ok()?, None)),
         Some((device, revision)) => Some((
@@ -244,64 +293,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_found_however_it_is_spelled() {
-        for name in ["RTX 3060", "rtx3060", "NVIDIA GeForce RTX 3060"] {
-            let model = by_name(name).unwrap();
-            assert_eq!(model.name, "GeForce RTX 3060");
-            assert_eq!(model.facts.compute_capability, Some((8, 6)));
-        }
-        let nearest = by_name("RTX 3061").unwrap_err();
-        assert!(
-            nearest.iter().any(|name| name.contains("3060")),
-            "{nearest:?}"
-        );
-    }
-
-    #[test]
-    fn every_line_of_the_table_is_sound() {
-        let file: File = toml::from_str(include_str!("../../manifests/compat/gpus.toml")).unwrap();
-        let mut seen = std::collections::HashSet::new();
-        for (kind, entries) in [("model", &file.gpus), ("chip", &file.chips)] {
-            for entry in entries {
-                for id in &entry.pci {
-                    let parsed = parse_id(id);
-                    assert!(parsed.is_some(), "{}: `{id}`", entry.name);
-                    assert!(
-                        seen.insert((kind, entry.vendor.id(), parsed)),
-                        "{}: `{id}` is listed twice",
-                        entry.name
-                    );
-                }
-                if let Some(capability) = &entry.compute_capability {
-                    assert!(parse_capability(capability).is_some(), "{}", entry.name);
-                }
-                if let Some(gfx) = &entry.gfx {
-                    assert!(gfx.starts_with("gfx"), "{}", entry.name);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn models_agree_with_their_chips() {
-        for ((vendor, device, _), model) in &TABLE.models {
-            if let Some(chip) = TABLE.chips.get(&(*vendor, *device)) {
-                assert_eq!(
-                    model.compute_capability, chip.compute_capability,
-                    "{} and {}",
-                    model.name, chip.name
-                );
-                assert_eq!(model.gfx, chip.gfx, "{} and {}", model.name, chip.name);
-            }
-        }
-    }
-
-    #[test]
     fn models_chips_and_strangers() {
         let rtx = by_pci(NVIDIA, 0x2684, Some(0xa1)).unwrap();
         assert_eq!(rtx.model.as_deref(), Some("GeForce RTX 4090"));
+        assert_eq!(rtx.chip.as_deref(), Some("AD102"));
         assert_eq!(rtx.compute_capability, Some((8, 9)));
         assert_eq!(rtx.memory_bytes, Some(24 << 30));
+        assert_eq!(rtx.bandwidth, Some(1008));
 
         // One device id, three cards told apart by revision.
         let xtx = by_pci(AMD, 0x744c, Some(0xc8)).unwrap();
@@ -313,5 +311,23 @@ mod tests {
 
         assert_eq!(by_pci(NVIDIA, 0xffff, None), None);
         assert!(is_integrated_gfx("gfx1103") && !is_integrated_gfx("gfx1100"));
+    }
+
+    #[test]
+    fn old_and_built_in_gpus_are_known() {
+        let k80 = by_pci(NVIDIA, 0x102d, None).unwrap();
+        assert_eq!(k80.model.as_deref(), Some("Tesla K80"));
+        assert_eq!(k80.compute_capability, Some((3, 7)));
+        // Its memory is the machine's, whatever the name is usually sold with.
+        let spark = by_pci(NVIDIA, 0x2e12, None).unwrap();
+        assert!(spark.integrated);
+        assert_eq!(spark.memory_bytes, None);
+        let lunar_lake = by_pci(INTEL, 0x64a0, None).unwrap();
+        assert!(lunar_lake.integrated);
+        assert_eq!(lunar_lake.xpu, Some(true));
+        assert_eq!(by_pci(INTEL, 0x9bc5, None).unwrap().xpu, Some(false));
+        assert!(!by_pci(INTEL, 0xe20b, None).unwrap().integrated);
+        assert_eq!(npu_by_pci("8086:643e"), Some("Intel NPU (Lunar Lake)"));
+        assert_eq!(npu_by_pci("8086:0000"), None);
     }
 }

@@ -6,6 +6,7 @@
 pub mod apple;
 pub mod capability;
 pub mod cuda;
+mod gpu_names;
 pub mod gpus;
 pub mod python;
 pub mod rocm;

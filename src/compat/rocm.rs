@@ -1,11 +1,14 @@
 //! ROCm builds, the GPUs they hold kernels for, and overrides that let near relatives run.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::source::{Legend, Sources};
-use crate::types::Accelerator;
+use crate::types::{Accelerator, Version};
 
 const DATA: &str = include_str!("../../manifests/compat/rocm.toml");
 
@@ -39,10 +42,20 @@ pub struct RocmBuild {
     pub build: Accelerator,
     /// `gfx` targets compiled in.
     pub gfx: BTreeSet<String>,
+    /// Targets that only builds of this torch release and later ones hold.
+    #[serde(default)]
+    pub since: BTreeMap<String, Version>,
     /// Those that AMD supports with this ROCm version.
     pub official: BTreeSet<String>,
     /// Where this was read.
     pub source: Sources,
+}
+
+impl RocmBuild {
+    /// Whether this build of a torch release holds kernels for a GPU.
+    pub fn has_code(&self, gfx: &str, torch: &Version) -> bool {
+        self.gfx.contains(gfx) && self.since.get(gfx).is_none_or(|since| since <= torch)
+    }
 }
 
 /// GPUs that run the code of another one.
@@ -147,6 +160,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_target_can_come_with_a_later_torch() {
+        let facts = RocmFacts::embedded();
+        let build = facts.build("rocm7.2".parse().unwrap()).unwrap();
+        let has = |gfx: &str, torch: &str| build.has_code(gfx, &torch.parse().unwrap());
+        assert!(has("gfx1151", "2.11.0") && has("gfx1103", "2.14.1"));
+        assert!(!has("gfx1103", "2.12.1") && !has("gfx1031", "2.14.1"));
+    }
+
+    #[test]
     fn overrides_are_for_gpus_that_the_build_lacks() {
         let facts = RocmFacts::embedded();
         let ask = |gfx: &str, build: &str| {
@@ -160,7 +182,9 @@ mod tests {
         assert_eq!(ask("gfx1010", "rocm6.4").unwrap().2, Trust::Experimental);
         assert_eq!(ask("gfx1101", "rocm6.2").unwrap().0, "11.0.0");
         assert_eq!(ask("gfx1101", "rocm6.4"), None, "compiled in since");
+        assert_eq!(ask("gfx1103", "rocm6.4").unwrap().2, Trust::Experimental);
         assert_eq!(ask("gfx90c", "rocm7.14"), None, "the relative is gone too");
+        assert_eq!(ask("gfx1150", "rocm6.4"), None, "known to fail");
         for unknown in ["gfx803", "gfx1299", ""] {
             assert_eq!(ask(unknown, "rocm6.4"), None, "{unknown}");
         }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("Intel GPU 8086:a780", true, Some("i915"), None),
+                ("Intel UHD Graphics 770", true, Some("i915"), None),
                 ("Intel Arc B580", false, Some("xe"), Some(12 << 30)),
                 ("Intel Arc A770", false, None, Some(16 << 30)),
             ]

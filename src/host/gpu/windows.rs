@@ -70,8 +70,8 @@ fn gpus_of(adapters: &[Adapter]) -> Vec<Gpu> {
             let facts = gpus::by_pci(vendor_id, device, revision).unwrap_or_default();
             let integrated = match vendor {
                 GpuVendor::Amd => facts.gfx.as_deref().is_some_and(gpus::is_integrated_gfx),
-                // Intel's cards are all in the table; what is not is built in.
-                GpuVendor::Intel => facts.model.is_none(),
+                // Intel's cards are all in the table; what is unknown is built in.
+                GpuVendor::Intel => facts.model.is_none() || facts.integrated,
                 _ => false,
             };
             Some(Gpu {
