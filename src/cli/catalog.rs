@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Context, Outcome, output};
 use crate::{
     catalog::{CatalogError, Finding, Loaded},
+    compat,
     error::UserError,
 };
 
@@ -20,7 +21,8 @@ pub struct Args {
 enum Command {
     /// Check manifests: every problem with its place
     ///
-    /// Without FILE, the manifests that are part of aienv and those in the user's folders.
+    /// Without FILE, the manifests that are part of aienv and those in the user's folders, and
+    /// whether aienv's tables of facts agree with each other.
     Lint(LintArgs),
 }
 
@@ -46,39 +48,55 @@ struct Problem<'a> {
     file: &'a str,
     #[serde(flatten)]
     finding: Option<&'a Finding>,
-    /// The file could not be read at all.
+    /// What has no place in the file: it could not be read, or two tables disagree.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 fn lint(args: &LintArgs, context: &Context) -> Outcome {
-    let (checked, broken) = if args.files.is_empty() {
+    let (checked, broken, facts) = if args.files.is_empty() {
         let catalog = context.catalog_quietly()?;
-        (catalog.files(), catalog.into_broken())
+        (catalog.files(), catalog.into_broken(), compat::lint())
     } else {
         let broken = args
             .files
             .iter()
             .filter_map(|file| Loaded::from_file(file).err())
             .collect();
-        (args.files.len(), broken)
+        (args.files.len(), broken, Vec::new())
     };
+    let tables: Vec<String> = facts
+        .iter()
+        .map(|fact| format!("compat/{}", fact.table))
+        .collect();
     if args.json {
         let files: Vec<String> = broken.iter().map(file_of).collect();
         let problems: Vec<Problem<'_>> = broken
             .iter()
             .zip(&files)
             .flat_map(|(error, file)| problems(error, file))
+            .chain(facts.iter().zip(&tables).map(|(fact, file)| Problem {
+                file,
+                finding: None,
+                error: Some(format!("{}: {}", fact.about, fact.message)),
+            }))
             .collect();
         output::json(&problems)?;
     } else {
         for error in &broken {
             output::print(&report(error))?;
         }
+        for fact in &facts {
+            output::print(&format!("compat/{fact}\n"))?;
+        }
     }
     let s = |n: usize| if n == 1 { "" } else { "s" };
-    let checked = format!("{checked} manifest{} checked", s(checked));
-    let count: usize = broken.iter().map(count_problems).sum();
+    let mut checked = format!("{checked} manifest{}", s(checked));
+    if args.files.is_empty() {
+        checked.push_str(" and the tables of facts");
+    }
+    let checked = format!("{checked} checked");
+    let count = broken.iter().map(count_problems).sum::<usize>() + facts.len();
     if count == 0 {
         context.progress.done(&format!("{checked}, no problems"));
         return Ok(ExitCode::SUCCESS);

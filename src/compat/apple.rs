@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::source::{Legend, Sources};
@@ -16,7 +17,7 @@ pub struct AppleFacts {
     /// Version of the file's form.
     pub schema: u32,
     /// Day the facts were read.
-    pub as_of: String,
+    pub as_of: Date,
     /// What the source keys stand for.
     pub sources: Legend,
     /// What MPS asks of macOS, newest torch first.

@@ -9,6 +9,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 pub use super::capability::{Capability, Code};
@@ -23,8 +24,8 @@ const DATA: &str = include_str!("../../manifests/compat/cuda.toml");
 pub struct CudaFacts {
     /// Version of the file's form.
     pub schema: u32,
-    /// Day the facts were read, `2026-11-21`.
-    pub as_of: String,
+    /// Day the facts were read.
+    pub as_of: Date,
     /// What the source keys stand for.
     pub sources: Legend,
     /// Toolkits, newest first.

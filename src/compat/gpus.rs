@@ -8,6 +8,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 pub use super::gpu_names::{Model, by_name};
@@ -95,7 +96,7 @@ pub struct GpuTable {
     /// Version of the file's form.
     pub schema: u32,
     /// Day the facts were read.
-    pub as_of: String,
+    pub as_of: Date,
     /// gfx targets of processors with built-in graphics.
     pub integrated_gfx: Vec<String>,
     /// What the source keys stand for.

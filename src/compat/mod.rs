@@ -8,7 +8,10 @@ pub mod capability;
 pub mod cuda;
 mod gpu_names;
 pub mod gpus;
+pub mod lint;
 pub mod python;
 pub mod rocm;
 pub mod source;
 pub mod torch;
+
+pub use lint::{Finding, lint};

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::source::{Legend, Sources};
@@ -16,7 +17,7 @@ pub struct PythonFacts {
     /// Version of the file's form.
     pub schema: u32,
     /// Day the facts were read.
-    pub as_of: String,
+    pub as_of: Date,
     /// What the source keys stand for.
     pub sources: Legend,
     /// Feature releases, newest first.
@@ -29,20 +30,18 @@ pub struct PythonFacts {
 pub struct PythonRelease {
     /// `3.12`
     pub release: PythonVersion,
-    /// Day of its final release, `2023-10-02`.
-    pub first: String,
-    /// Month in which its security fixes end, `2028-10`.
-    pub end: String,
+    /// Day of its final release.
+    pub first: Date,
+    /// Last day of its security fixes.
+    pub end: Date,
     /// Where this was read.
     pub source: Sources,
 }
 
 impl PythonRelease {
-    /// Whether it is released and still gets fixes on a day written `2026-11-21`.
-    pub fn is_supported_on(&self, day: &str) -> bool {
-        // Such dates are in order when their texts are; a month holds until its last day.
-        let month = day.get(..7).unwrap_or(day);
-        self.first.as_str() <= day && month <= self.end.as_str()
+    /// Whether it is released and still gets fixes on a day.
+    pub fn is_supported_on(&self, day: Date) -> bool {
+        (self.first..=self.end).contains(&day)
     }
 }
 
@@ -80,7 +79,7 @@ mod tests {
         let facts = PythonFacts::embedded();
         let supported = |release: &str, day: &str| {
             let release = facts.release(release.parse().unwrap()).unwrap();
-            release.is_supported_on(day)
+            release.is_supported_on(day.parse().unwrap())
         };
         assert!(!supported("3.12", "2023-10-01"));
         assert!(supported("3.12", "2023-10-02"));

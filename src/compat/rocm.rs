@@ -5,6 +5,7 @@ use std::{
     sync::LazyLock,
 };
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::source::{Legend, Sources};
@@ -22,7 +23,7 @@ pub struct RocmFacts {
     /// Version of the file's form.
     pub schema: u32,
     /// Day the facts were read.
-    pub as_of: String,
+    pub as_of: Date,
     /// What the source keys stand for.
     pub sources: Legend,
     /// Builds, newest first.

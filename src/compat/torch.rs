@@ -5,6 +5,7 @@ use std::{
     sync::LazyLock,
 };
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 pub use super::capability::{Capability, Code};
@@ -20,7 +21,7 @@ pub struct TorchFacts {
     /// Version of the file's form.
     pub schema: u32,
     /// Day the facts were read.
-    pub as_of: String,
+    pub as_of: Date,
     /// What the source keys stand for.
     pub sources: Legend,
     /// Packages the torch wheel indexes carry.
@@ -84,7 +85,7 @@ pub struct TorchVersion {
     /// `2.14.1`
     pub version: Version,
     /// Day of its release.
-    pub released: String,
+    pub released: Date,
     /// Its triton on Linux.
     pub triton: Version,
     /// Its torchvision.
