@@ -124,14 +124,14 @@ fn each_machine_gets_the_build_that_runs_on_it() {
         ),
         (
             "RTX 50 with a driver of 12.8",
-            nvidia("570.26", (12, 0)),
+            nvidia("570.86.16", (12, 0)),
             "cu128",
             "2.11.0+cu128",
         ),
         // Driver number alone would choose cu132, which has no code for Pascal.
         (
-            "GTX 10 with a new driver",
-            nvidia("595.45.04", (6, 1)),
+            "GTX 10 with its last driver",
+            nvidia("580.95.05", (6, 1)),
             "cu126",
             "2.14.1+cu126",
         ),
@@ -160,12 +160,191 @@ fn each_machine_gets_the_build_that_runs_on_it() {
     }
 }
 
+/// What a person reads of the plan for a machine.
+#[track_caller]
+fn told(world: &World, machine: &Host) -> String {
+    let manifest = world.manifest("painter", TOOL);
+    let host = world.host(machine);
+    let run = world.aienv(&["plan", &manifest, "--host", &host]);
+    run.ok().stdout().to_owned()
+}
+
+/// A card as its maker names it.
+fn card(name: &str) -> Gpu {
+    let model = aienv::compat::gpus::by_name(name).unwrap();
+    Gpu {
+        vendor: model.vendor,
+        name: model.name,
+        pci_id: None,
+        pci_address: None,
+        compute_capability: model.facts.compute_capability,
+        gfx: model.facts.gfx,
+        memory_bytes: model.facts.memory_bytes,
+        integrated: model.facts.integrated,
+        kernel_driver: None,
+    }
+}
+
+/// A machine with these cards, in the order of their slots.
+fn cards(driver: Option<&str>, names: &[&str]) -> Host {
+    let mut machine = match driver {
+        Some(driver) => nvidia(driver, (8, 6)),
+        None => host::linux_cpu(),
+    };
+    machine.gpus = names.iter().map(|name| card(name)).collect();
+    machine
+}
+
 #[test]
-fn of_two_cards_the_newer_decides() {
+fn the_driver_must_know_the_gpu() {
     let world = world();
-    let mut machine = nvidia("595.45.04", (6, 1));
-    machine.gpus.extend(nvidia("595.45.04", (8, 9)).gpus);
-    assert_eq!(planned(&world, &machine).0, "cu132");
+    for (gpu, driver, build, words) in [
+        (
+            "RTX 5090",
+            "550.54.14",
+            "cpu",
+            "does not know the GeForce RTX 5090",
+        ),
+        (
+            "RTX 5090",
+            "570.86.16",
+            "cu128",
+            "has code for the GeForce RTX 5090",
+        ),
+        ("GTX 1080 Ti", "580.95.05", "cu126", "has code for"),
+        ("GTX 1080 Ti", "590.44.01", "cpu", "580 is the last branch"),
+        (
+            "Tesla K80",
+            "470.42.01",
+            "cu118",
+            "has code for the Tesla K80",
+        ),
+        ("Tesla K80", "535.54.03", "cpu", "470 is the last branch"),
+    ] {
+        let machine = cards(Some(driver), &[gpu]);
+        assert_eq!(planned(&world, &machine).0, build, "{gpu} with {driver}");
+        let text = told(&world, &machine);
+        assert!(
+            text.contains(words),
+            "{gpu} with {driver}: {words:?} in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn of_two_cards_the_better_decides_and_the_other_is_hidden_where_it_must_be() {
+    let world = world();
+    let both = cards(Some("580.95.05"), &["GTX 1060 6GB", "RTX 4090"]);
+    let text = told(&world, &both);
+    for part in [
+        "cu130",
+        "GeForce GTX 1060 6GB is left out",
+        "compute capability 6.1",
+        "CUDA_VISIBLE_DEVICES=1",
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let equal = cards(Some("580.95.05"), &["RTX 3090", "RTX 4090"]);
+    let text = told(&world, &equal);
+    assert!(
+        !text.contains("VISIBLE_DEVICES"),
+        "both are served:\n{text}"
+    );
+}
+
+#[test]
+fn between_makers_the_better_card_decides() {
+    let world = world();
+    let amd_first = cards(Some("580.95.05"), &["GTX 1050 Ti", "RX 7900 XTX"]);
+    assert_eq!(planned(&world, &amd_first).0, "rocm7.14");
+    let text = told(&world, &amd_first);
+    assert!(text.contains("GeForce GTX 1050 Ti is left out"), "{text}");
+    let nvidia_first = cards(Some("580.95.05"), &["RTX 4090", "RX 7900 XTX"]);
+    assert_eq!(planned(&world, &nvidia_first).0, "cu130");
+}
+
+#[test]
+fn graphics_in_the_processor_stay_out_of_the_way_of_the_card() {
+    let world = world();
+    let mut desktop = cards(None, &["RX 7900 XTX", "RX 7900 XTX"]);
+    desktop.gpus[1].gfx = Some("gfx1036".to_owned());
+    desktop.gpus[1].name = "AMD Radeon Graphics".to_owned();
+    desktop.gpus[1].integrated = true;
+    desktop.gpus[1].memory_bytes = None;
+    let text = told(&world, &desktop);
+    assert!(text.contains("HIP_VISIBLE_DEVICES=0"), "{text}");
+    assert!(text.contains("rocm7.14 has no code for gfx1036"), "{text}");
+}
+
+#[test]
+fn a_near_relative_runs_by_an_override_that_is_told() {
+    let world = world();
+    let machine = cards(None, &["RX 6700 XT"]);
+    assert_eq!(planned(&world, &machine).0, "rocm7.14");
+    let text = told(&world, &machine);
+    for part in [
+        "HSA_OVERRIDE_GFX_VERSION=10.3.0",
+        "gfx1030",
+        "AMD does not support it",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    // One that works for some is not chosen unasked.
+    let mut desktop = cards(None, &["RX 6700 XT"]);
+    desktop.gpus[0].gfx = Some("gfx1036".to_owned());
+    assert_eq!(planned(&world, &desktop).0, "cpu");
+    assert!(told(&world, &desktop).contains("--accel rocm"));
+}
+
+#[test]
+fn without_the_render_group_the_plan_says_which_to_join() {
+    let world = world();
+    let mut machine = cards(None, &["RX 7900 XTX"]);
+    machine.amd = Some(aienv::host::AmdDriver {
+        version: None,
+        kfd_accessible: false,
+        render_accessible: false,
+    });
+    let text = told(&world, &machine);
+    assert!(text.contains("rocm7.14"), "{text}");
+    assert!(
+        text.contains("sudo usermod -aG render,video $USER"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_unknown_gpu_is_taken_by_its_capability_or_explained() {
+    let world = world();
+    let mut machine = nvidia("580.95.05", (8, 9));
+    machine.gpus[0].name = "NVIDIA Something New".to_owned();
+    machine.gpus[0].pci_id = Some("10de:ffff".to_owned());
+    assert_eq!(planned(&world, &machine).0, "cu130");
+    machine.gpus[0].compute_capability = None;
+    let text = told(&world, &machine);
+    assert!(
+        text.contains("compute capability that is not known"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_jetson_and_a_grace_are_not_the_same() {
+    let world = world();
+    let on_arm = |name: &str| {
+        let mut machine = host::linux_arm();
+        let with = cards(Some("580.95.05"), &[name]);
+        (machine.gpus, machine.nvidia) = (with.gpus, with.nvidia);
+        machine
+    };
+    assert_eq!(planned(&world, &on_arm("GB10")).0, "cu130");
+    let mut orin = on_arm("Jetson Orin NX 16GB");
+    orin.nvidia.as_mut().unwrap().version = Some("540.4".parse().unwrap());
+    for board in [on_arm("Jetson Nano"), orin] {
+        let text = told(&world, &board);
+        assert!(text.contains("comes with JetPack"), "{text}");
+    }
 }
 
 #[test]
@@ -210,7 +389,7 @@ fn without_the_torch_index_the_default_builds_still_fit_the_machine() {
     // The default build of 2.15 is CUDA 13.2, of 2.9 12.8, of 2.7 12.6.
     assert_eq!(unreachable(&host::linux_cpu()), "2.15.0");
     assert_eq!(unreachable(&nvidia("570.26", (8, 9))), "2.9.0");
-    assert_eq!(unreachable(&nvidia("595.45.04", (6, 1))), "2.7.1");
+    assert_eq!(unreachable(&nvidia("580.95.05", (6, 1))), "2.7.1");
 }
 
 #[test]
@@ -220,9 +399,9 @@ fn a_refusal_names_a_change_that_was_tried() {
     let manifest = world.manifest("painter", &gpu_only);
     let old = world.host(&nvidia("390.46", (8, 6)));
     let run = world.aienv(&["plan", &manifest, "--host", &old]);
-    run.fails(1).names("390.46").names("driver 450").hints();
+    run.fails(1).names("390.46").names("driver 455.23").hints();
     // With the driver it names, it works.
-    let new = world.host(&nvidia("450.80.02", (8, 6)));
+    let new = world.host(&nvidia("455.23", (8, 6)));
     world.aienv(&["plan", &manifest, "--host", &new]).ok();
 
     let run = world.aienv(&["plan", &manifest, "--host", &world.host(&host::linux_cpu())]);
@@ -241,7 +420,7 @@ fn a_refusal_in_json_carries_its_ways_out() {
     let way = &error["ways"][0];
     assert_eq!(
         way["change"],
-        serde_json::json!({"kind": "driver", "value": "450.80.02"})
+        serde_json::json!({"kind": "driver", "value": "455.23"})
     );
     assert_eq!(way["result"]["accelerator"], "cu118");
     assert_eq!(way["result"]["version"], "1.0");

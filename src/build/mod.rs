@@ -201,6 +201,7 @@ impl Builder<'_> {
             packages: self.resolved(package, requires)?,
             tree: None,
             programs: BTreeMap::new(),
+            environment: BTreeMap::new(),
             manifest: String::new(),
         };
         let downloads = lock.packages.iter().map(Download::of_package).collect();

@@ -88,6 +88,11 @@ fn tail(plan: &Plan, manager: &Manager) -> String {
         let commit = tree.commit.get(..12).unwrap_or(&tree.commit);
         text += &format!("  source: {} at {commit}\n", tree.repository);
     }
+    if !plan.lock.environment.is_empty() {
+        let set = plan.lock.environment.iter();
+        let set: Vec<_> = set.map(|(name, value)| format!("{name}={value}")).collect();
+        text += &format!("  sets unless you do: {}\n", set.join(" "));
+    }
     // What stands beside a choice already is not said again.
     let told = |note: &&String| plan.choices.iter().any(|choice| choice.why == **note);
     for note in plan.notes.iter().filter(|note| !told(note)) {
@@ -191,6 +196,7 @@ struct JsonPlan<'a> {
     prefix: String,
     choices: &'a [Choice],
     notes: &'a [String],
+    environment: &'a std::collections::BTreeMap<String, String>,
     ways: &'a [WayOut],
     download_bytes: u64,
     unknown_sizes: usize,
@@ -237,6 +243,7 @@ impl<'a> JsonPlan<'a> {
             prefix: lock.prefix_name(),
             choices: &plan.choices,
             notes: &plan.notes,
+            environment: &lock.environment,
             ways: &plan.ways,
             download_bytes: packages
                 .iter()

@@ -132,6 +132,8 @@ pub struct Tegra {
     /// JetPack from which the ordinary Linux wheels for 64-bit Arm run on them. Absent: never;
     /// wheels made for that JetPack are needed.
     pub ordinary_wheels_since: Option<Version>,
+    /// The driver of that JetPack.
+    pub ordinary_wheels_driver: Option<Version>,
 }
 
 /// Packages that let an old driver run a newer major version of CUDA.
@@ -208,6 +210,15 @@ impl CudaFacts {
             Os::Linux => toolkit.linux.as_ref(),
             Os::Windows => toolkit.windows.as_ref(),
             Os::Macos => None,
+        }
+    }
+
+    /// Whether a driver is at least another. A driver told by its branch alone (`570`) stands for
+    /// the newest of that branch.
+    pub fn reaches(driver: &Version, lowest: &Version) -> bool {
+        match driver.release() {
+            [branch] => lowest.release().first().is_none_or(|first| first <= branch),
+            _ => lowest <= driver,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Placement<'a> {
     pub models: &'a Path,
     /// The accelerator build that was installed.
     pub accelerator: Accelerator,
+    /// Variables that this machine's GPUs need, unless the user has set them.
+    pub environment: &'a BTreeMap<String, String>,
     /// The generation this is.
     pub generation: u64,
     /// The machine's own interpreter that the prefix builds on, unless aienv manages it.
@@ -116,6 +118,10 @@ impl Expand<'_> {
         environment
             .defaults
             .extend(self.variables([&manifest.env_default])?);
+        let of_gpus = place.environment.iter();
+        environment
+            .defaults
+            .extend(of_gpus.map(|(name, value)| (name.into(), value.into())));
         if command.service.is_some() {
             // Output goes through a pipe to the log; it should arrive when it is written.
             environment
@@ -314,6 +320,8 @@ mod tests {
         accelerator-args = false
     "#;
 
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+
     fn place(accelerator: Accelerator) -> Placement<'static> {
         Placement {
             prefix: Path::new("/h/prefixes/1"),
@@ -324,6 +332,7 @@ mod tests {
             data: Path::new("/h/data"),
             models: Path::new("/h/models"),
             accelerator,
+            environment: &NONE,
             generation: 4,
             system_python: None,
             os: Os::Linux,
@@ -338,6 +347,26 @@ mod tests {
         let environment = record.environment.apply([], |_| false);
         let found = environment.into_iter().find(|(other, _)| other == name)?;
         found.1.into_string().ok()
+    }
+
+    #[test]
+    fn what_the_gpus_need_is_a_default_too() {
+        let needed = [("CUDA_VISIBLE_DEVICES".to_owned(), "1".to_owned())].into();
+        let mut place = place(Accelerator::Cpu);
+        place.environment = &needed;
+        let records = build(&manifest(MANIFEST), &place).unwrap();
+        let record = &records[0];
+        let visible = |user: Option<&str>| {
+            let theirs = user.map(|value| ("CUDA_VISIBLE_DEVICES".into(), value.into()));
+            let environment = record.environment.apply(theirs, |_| false);
+            let mut found = environment.into_iter();
+            found
+                .find(|(name, _)| name == "CUDA_VISIBLE_DEVICES")
+                .unwrap()
+                .1
+        };
+        assert_eq!(visible(None), "1");
+        assert_eq!(visible(Some("0")), "0");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Lock {
     pub tree: Option<LockedTree>,
     /// Programs that get a name in the scripts folder: name → path below site-packages.
     pub programs: BTreeMap<String, String>,
+    /// Environment variables that this machine's GPUs need, unless the user has set them: which of
+    /// them are visible, and overrides.
+    pub environment: BTreeMap<String, String>,
     /// The manifest's text: how the tool is started and what is tried after an install.
     pub manifest: String,
 }

@@ -116,6 +116,8 @@ struct Aienv {
     tree: Option<LockedTree>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     programs: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
     #[serde(default)]
     manifest: String,
 }
@@ -138,6 +140,7 @@ impl Lock {
                     python: self.python.clone(),
                     tree: self.tree.clone(),
                     programs: self.programs.clone(),
+                    environment: self.environment.clone(),
                     manifest: self.manifest.clone(),
                 }),
             },
@@ -169,6 +172,7 @@ impl Lock {
             packages,
             tree: aienv.tree,
             programs: aienv.programs,
+            environment: aienv.environment,
             manifest: aienv.manifest,
         })
     }
@@ -358,6 +362,7 @@ mod tests {
             ],
             tree: None,
             programs: [("ffmpeg".to_owned(), "x/ffmpeg-*".to_owned())].into(),
+            environment: [("HIP_VISIBLE_DEVICES".to_owned(), "1".to_owned())].into(),
             manifest: "schema = 1\nname = \"demo\"\n".to_owned(),
         }
     }

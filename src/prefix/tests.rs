@@ -83,6 +83,7 @@ impl World {
             packages: Vec::new(),
             tree: None,
             programs: BTreeMap::new(),
+            environment: BTreeMap::new(),
             manifest: String::new(),
         };
         Some(Self {

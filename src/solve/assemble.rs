@@ -84,7 +84,7 @@ fn needs_of(request: &Request<'_>, facts: &TorchFacts, option: &AcceleratorOptio
             let Some(value) = release.default_cuda().map(|cuda| cuda.to_string()) else {
                 continue;
             };
-            let versions = accelerators::series(release);
+            let versions = accelerators::series(release, facts);
             needs.add_member(&cuda, torch.clone(), versions, default, &value);
         }
         for companion in &facts.companion {

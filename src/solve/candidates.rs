@@ -155,11 +155,14 @@ impl<'a> CandidateSource<'a> {
         }
         let index = self.index_of(package);
         let (releases, origin) = match self.index.releases(&index, package) {
-            // Not every member of the family is on every torch index.
-            Err(IndexError::NotFound { .. }) if index != IndexId::Default => (
-                self.index.releases(&IndexId::Default, package)?,
-                Origin::Default,
-            ),
+            // Not every member of the family is on every torch index. Torch itself must be: that of
+            // the default index is another build.
+            Err(IndexError::NotFound { .. })
+                if index != IndexId::Default && package.as_ref() != "torch" =>
+            {
+                let releases = self.index.releases(&IndexId::Default, package)?;
+                (releases, Origin::Default)
+            }
             other if index == IndexId::Default => (other?, Origin::Default),
             other => (other?, Origin::Torch),
         };

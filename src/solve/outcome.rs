@@ -41,6 +41,15 @@ pub fn plan_of(
     notes.extend(resolution.notes.iter().cloned());
     let accelerator = asked.accelerator(&resolution);
     let choices = asked.choices(&resolution, accelerator);
+    notes.extend(asked.option.notes.iter().cloned());
+    let visibility = accelerators::visibility(
+        request.host,
+        asked.option,
+        accelerator,
+        torch(&resolution),
+        asked.facts,
+    );
+    notes.extend(visibility.notes);
     notes.extend(asked.remarks(&resolution, accelerator));
     let version = asked.version(&resolution);
     let mut packages = Vec::new();
@@ -69,6 +78,7 @@ pub fn plan_of(
         programs: programs
             .map(|(name, program)| (name.clone(), program.path.clone()))
             .collect(),
+        environment: visibility.environment,
         manifest: request.manifest_text.to_owned(),
     };
     Ok(Plan {
@@ -90,11 +100,10 @@ impl Asked<'_> {
         else {
             return option.accelerator;
         };
-        self.facts
-            .torch
-            .iter()
-            .find(|release| torch.release().starts_with(release.release.release()))
-            .map_or(option.accelerator, accelerators::default_build)
+        let host = self.request.host;
+        accelerators::release_of(self.facts, torch).map_or(option.accelerator, |release| {
+            accelerators::default_build(release, host.os.family, host.cpu.arch)
+        })
     }
 
     /// The package the tool itself is.

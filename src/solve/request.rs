@@ -77,16 +77,22 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
     let facts = TorchFacts::embedded();
     let pythons = fitting_pythons(request)?;
     let choices = accelerators::choices(request.host, manifest, request.accelerator, facts);
-    let mut notes = Vec::new();
     let mut unreachable: Option<String> = None;
     let mut first_failure = None;
+    // A plan with an older version of the tool, and the GPU it is for: another build for the same
+    // GPU may take the newest.
+    let mut older: Option<(Plan, Option<usize>)> = None;
     for option in &choices.options {
         if option.torch_index.is_some() && unreachable.is_some() {
             continue;
         }
+        if older.as_ref().is_some_and(|(_, gpu)| *gpu != option.gpu) {
+            break;
+        }
         let problem = problem(request, facts, option, pythons.clone())?;
         match resolve(&problem, index, &manifest.name) {
             Ok(resolution) => {
+                let mut notes = Vec::new();
                 if let Some(why) = &unreachable {
                     notes.push(format!("{why}; planned with the default index"));
                 }
@@ -99,7 +105,18 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                     problem: &problem,
                     facts,
                 };
-                return plan_of(&asked, resolution, notes);
+                let plan = plan_of(&asked, resolution, notes)?;
+                let primary = problem.primary.as_ref();
+                let is_newest = primary.is_none_or(|tool| !plan.newer.contains_key(tool));
+                if older
+                    .as_ref()
+                    .is_none_or(|(known, _)| plan.lock.version > known.lock.version)
+                {
+                    older = Some((plan, option.gpu));
+                }
+                if is_newest || option.gpu.is_none() {
+                    break;
+                }
             }
             Err(ResolveError::Index(error))
                 if option.torch_index.is_some() && error.is_unreachable() =>
@@ -111,6 +128,9 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                 first_failure.get_or_insert(explanation);
             }
         }
+    }
+    if let Some((plan, _)) = older {
+        return Ok(plan);
     }
     match first_failure {
         Some(explanation) => Err(SolveError::NoSolution {

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::{cuda::CudaFacts, torch::TorchFacts},
+    compat::{
+        cuda::{Capability, CudaFacts},
+        torch::TorchFacts,
+    },
     host::{GpuVendor, NvidiaDriver},
     index::PackageIndex,
     types::{Accelerator, PackageName, PythonVersion, Version},
@@ -161,6 +164,10 @@ fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<WayOu
         .cuda_builds(request.host.cpu.arch)
         .into_iter()
         .filter_map(|build| CudaFacts::embedded().floor(build, os))
+        .chain(request.host.gpus.iter().filter_map(|gpu| {
+            let (major, minor) = gpu.compute_capability?;
+            CudaFacts::embedded().lowest_driver(Capability(major, minor), os)
+        }))
         .filter(|floor| current.is_none_or(|current| *floor > current))
         .collect();
     for floor in floors {

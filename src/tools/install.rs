@@ -325,6 +325,7 @@ impl Manager {
             data: &self.home.tool_data(&manifest.name),
             models: &self.home.models(),
             accelerator: lock.accelerator,
+            environment: &lock.environment,
             generation: u64::from(generation),
             system_python,
             os: lock.target.os,
