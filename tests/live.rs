@@ -86,3 +86,11 @@ fn a_source_tree_gets_its_requirements_from_the_real_index() {
     world.aienv(&["stop", "studio"]).ok();
     running.wait();
 }
+
+#[test]
+#[ignore = "needs a package index"]
+fn the_facts_of_a_release_agree_with_the_real_index() {
+    let world = World::live();
+    // A release that is done: the newest one may have got a companion since.
+    world.aienv(&["catalog", "facts", "2.9"]).ok();
+}

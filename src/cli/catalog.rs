@@ -24,6 +24,12 @@ enum Command {
     /// Without FILE, the manifests that are part of aienv and those in the user's folders, and
     /// whether aienv's tables of facts agree with each other.
     Lint(LintArgs),
+    /// Compare the table of torch releases with what the package index says
+    ///
+    /// Reads names and metadata of torch's wheels and of its companions, and the lists of the
+    /// torch wheel indexes where they answer. What a build holds code for is not read: that would
+    /// mean downloading it. Ends with code 1 where something disagrees.
+    Facts(super::facts::Args),
 }
 
 #[derive(clap::Args)]
@@ -39,6 +45,7 @@ struct LintArgs {
 pub fn run(args: Args, context: &Context) -> Outcome {
     match args.command {
         Command::Lint(args) => lint(&args, context),
+        Command::Facts(args) => super::facts::run(&args, context),
     }
 }
 

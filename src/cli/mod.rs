@@ -8,6 +8,7 @@ mod catalog;
 mod completions;
 mod context;
 mod env;
+mod facts;
 mod failure;
 mod host;
 mod info;
@@ -108,7 +109,7 @@ enum Command {
     Host(host::Args),
     /// Look after the files aienv keeps
     Cache(cache::Args),
-    /// Check manifests
+    /// Check manifests and tables of facts
     Catalog(catalog::Args),
     /// Print what makes a shell complete aienv's commands and options
     Completions(completions::Args),

@@ -5,10 +5,12 @@
 
 pub mod apple;
 pub mod capability;
+pub mod compare;
 pub mod cuda;
 mod gpu_names;
 pub mod gpus;
 pub mod lint;
+pub mod published;
 pub mod python;
 pub mod rocm;
 pub mod source;

@@ -88,6 +88,8 @@ pub struct TorchVersion {
     pub released: Date,
     /// Its triton on Linux.
     pub triton: Version,
+    /// The Python from which on it asks for no triton.
+    pub triton_below: Option<PythonVersion>,
     /// Its torchvision.
     pub torchvision: Version,
     /// Its torchaudio; absent where none works with its default build.

@@ -7,6 +7,7 @@
 
 mod building;
 mod error;
+pub mod facts;
 mod install;
 mod life;
 mod manager;

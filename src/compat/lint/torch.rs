@@ -168,10 +168,8 @@ fn defaults(release: &TorchRelease, findings: &mut Findings) {
     findings.require(same, TABLE, about, || {
         "its CUDA library is not of the default build's version".to_owned()
     });
-    for name in ["cudnn"] {
-        let has = cuda.is_none() || release.libraries.contains_key(name);
-        findings.require(has, TABLE, about, || format!("names no {name}"));
-    }
+    let cudnn = cuda.is_none() || release.libraries.contains_key("cudnn");
+    findings.require(cudnn, TABLE, about, || "names no cudnn".to_owned());
 }
 
 /// The Pythons are known, were there in time, and satisfy the release's own requirement.
