@@ -298,7 +298,7 @@ fn some_of(packages: Vec<&'static str>) -> impl Strategy<Value = (&'static str, 
 /// forget requirements.
 fn world() -> impl Strategy<Value = Universe> {
     let all = || some_of(vec!["a", "b", "c", "d", "e"]);
-    let values = prop::sample::select(vec!["x", "y", "z"]);
+    let values = prop::sample::select(vec!["x", "y", "z", "x|y", "y|z"]);
     let members = prop::collection::vec((all(), values), 0..5);
     let wanted = prop::sample::select(vec![">=2", "<2", "==2", "!=1"]);
     let host_needs = prop::collection::vec((all(), wanted), 0..3);

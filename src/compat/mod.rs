@@ -7,6 +7,7 @@ pub mod apple;
 pub mod capability;
 pub mod compare;
 pub mod cuda;
+pub mod extensions;
 mod gpu_names;
 pub mod gpus;
 pub mod lint;

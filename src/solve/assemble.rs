@@ -6,16 +6,15 @@ use pep508_rs::VersionOrUrl;
 
 use super::{
     Request, SolveError,
-    accelerators::{self, AcceleratorOption},
-    needs::{AgreementId, Needs, Origin},
+    accelerators::AcceleratorOption,
+    gather::{self, Tables},
     problem::{Problem, PythonCandidate},
-    range::to_set,
 };
 use crate::{
     catalog::manifest::{AcceleratorNeeds, Manifest, Source},
     compat::torch::TorchFacts,
     index::DistFile,
-    types::{Os, PackageName, Requirement, Version, parse_requirement},
+    types::{PackageName, Requirement, Version, parse_requirement},
 };
 
 /// The problem of a request on one accelerator build.
@@ -35,7 +34,14 @@ pub fn problem(
         let text = format!("{name}=={version}");
         constraints.push(parse(&text, "the pins of this tool")?);
     }
-    let overrides = parse_all(&manifest.packages.overrides, &place)?;
+    let mut overrides = parse_all(&manifest.packages.overrides, &place)?;
+    let tables = Tables::embedded();
+    for package in gather::provided(option, tables.extensions) {
+        // What the manifest says of it counts more.
+        if overrides.iter().all(|stated| stated.name != package) {
+            overrides.push(never(&package, &place)?);
+        }
+    }
     let mut direct = BTreeMap::new();
     for requirement in requirements.iter().chain(&constraints).chain(&overrides) {
         if let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url {
@@ -59,47 +65,14 @@ pub fn problem(
         accelerator: option.accelerator,
         torch_index: option.torch_index.clone(),
         torch_family: facts.family.clone(),
-        needs: needs_of(request, facts, option),
+        needs: gather::needs(request.host, option, &tables),
         preferences,
     })
 }
 
-/// What the host has and what packages need beyond their metadata, on one accelerator build.
-fn needs_of(request: &Request<'_>, facts: &TorchFacts, option: &AcceleratorOption) -> Needs {
-    let mut needs = Needs::on(&request.host.target());
-    needs.host.extend(option.host.iter().cloned());
-    let torch = name("torch");
-    for need in &option.torch_needs {
-        needs.add_host_need(torch.clone(), need.clone());
-    }
-    if request.host.os.family == Os::Linux {
-        let cuda = AgreementId::from("torch-cuda");
-        needs.add_agreement(
-            cuda.clone(),
-            "is built for CUDA {value}",
-            "torch and its companions must be built for the same CUDA version, or their import fails",
-        );
-        let default = Some(Origin::Default);
-        for release in &facts.torch {
-            let Some(value) = release.default_cuda().map(|cuda| cuda.to_string()) else {
-                continue;
-            };
-            let versions = accelerators::series(release, facts);
-            needs.add_member(&cuda, torch.clone(), versions, default, &value);
-        }
-        for companion in &facts.companion {
-            let value = companion.default_cuda.to_string();
-            let versions = to_set(&companion.versions);
-            needs.add_member(&cuda, companion.package.clone(), versions, default, &value);
-        }
-    }
-    needs
-}
-
-/// A package name of this program's own.
-fn name(text: &str) -> PackageName {
-    text.parse()
-        .unwrap_or_else(|_| unreachable!("`{text}` is a package name"))
+/// A requirement that holds nowhere: as an override it drops every requirement on a package.
+fn never(package: &PackageName, place: &str) -> Result<Requirement, SolveError> {
+    parse(&format!("{package}; python_version < '0'"), place)
 }
 
 /// Everything the tool requires, and the package that it is itself.

@@ -16,6 +16,7 @@ mod crawl;
 mod environment;
 mod expand;
 mod explain;
+mod gather;
 mod needs;
 mod outcome;
 mod package;

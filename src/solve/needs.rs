@@ -108,7 +108,8 @@ struct Member {
     versions: VersionSet,
     origin: Option<Origin>,
     agreement: AgreementId,
-    value: Version,
+    /// The numbers of the values it gets along with.
+    values: VersionSet,
 }
 
 /// The needs that hold in one resolution.
@@ -157,24 +158,27 @@ impl Needs {
         });
     }
 
-    /// Versions of a package have this value in an agreement that was added before.
-    pub fn add_member(
+    /// Versions of a package have one of these values in an agreement that was added before.
+    pub fn add_member<'v>(
         &mut self,
         agreement: &AgreementId,
         package: PackageName,
         versions: VersionSet,
         origin: Option<Origin>,
-        value: &str,
+        values: impl IntoIterator<Item = &'v str>,
     ) {
         let Some(known) = self.agreements.get_mut(agreement) else {
             return;
         };
-        let number = known.number(value);
+        let numbers = values
+            .into_iter()
+            .map(|value| VersionSet::singleton(Version::new([known.number(value) as u64])))
+            .fold(VersionSet::empty(), |all, one| all.union(&one));
         self.members.entry(package).or_default().push(Member {
             versions,
             origin,
             agreement: agreement.clone(),
-            value: Version::new([number as u64]),
+            values: numbers,
         });
     }
 
@@ -208,19 +212,19 @@ impl Needs {
         has.is_some_and(|value| wanted.contains(&value.version))
     }
 
-    /// The agreements a version of a package is a member of, with its value in each.
+    /// The agreements a version of a package is a member of, with its values in each.
     pub fn agreements<'n>(
         &'n self,
         package: &PackageName,
         version: &'n Version,
         origin: Origin,
-    ) -> impl Iterator<Item = (&'n AgreementId, &'n Version)> {
+    ) -> impl Iterator<Item = (&'n AgreementId, &'n VersionSet)> {
         let members = self.members.get(package).into_iter().flatten();
         members
             .filter(move |member| {
                 member.origin.is_none_or(|of| of == origin) && member.versions.contains(version)
             })
-            .map(|member| (&member.agreement, &member.value))
+            .map(|member| (&member.agreement, &member.values))
     }
 
     /// What a version of a package needs and does not say.

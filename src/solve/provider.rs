@@ -9,6 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     cmp::Reverse,
     collections::HashMap,
+    ops::Bound,
 };
 
 use pubgrub::{
@@ -214,10 +215,9 @@ impl<'a> Provider<'a> {
             let host = (Participant::Host(need.fact), need.wanted.clone());
             merge(&mut dependencies, [host].into());
         }
-        for (agreement, value) in needs.agreements(name, version, candidates.origin) {
+        for (agreement, values) in needs.agreements(name, version, candidates.origin) {
             let agreement = Participant::Agreement(agreement.clone());
-            let value = VersionSet::singleton(value.clone());
-            merge(&mut dependencies, [(agreement, value)].into());
+            merge(&mut dependencies, [(agreement, values.clone())].into());
         }
         Ok(Ok(dependencies))
     }
@@ -289,6 +289,8 @@ impl DependencyProvider for Provider<'_> {
             Participant::Root | Participant::Host(_) => 7,
             Participant::Package(name) if self.problem.primary.as_ref() == Some(name) => 6,
             Participant::Python => 5,
+            // A member that gets along with several values leaves the choice to the others.
+            Participant::Agreement(_) if set.as_singleton().is_none() => 0,
             Participant::Agreement(_) => 4,
             Participant::Conditional(_) => 3,
             _ if set.as_singleton().is_some() => 2,
@@ -319,8 +321,7 @@ impl DependencyProvider for Provider<'_> {
                 let version = value.map(|value| value.version.clone());
                 Ok(version.filter(|version| set.contains(version)))
             }
-            // The first member that is decided names the value.
-            Participant::Agreement(_) => Ok(set.as_singleton().cloned()),
+            Participant::Agreement(_) => Ok(lowest(set).cloned()),
             Participant::Package(name) | Participant::Extra(name, _) => {
                 self.choose_package(name, set)
             }
@@ -345,6 +346,14 @@ impl DependencyProvider for Provider<'_> {
             ),
             Err(why) => Answer::Unavailable(why),
         })
+    }
+}
+
+/// The lowest version of a set of single versions.
+fn lowest(set: &VersionSet) -> Option<&Version> {
+    match set.iter().next()? {
+        (Bound::Included(version), _) => Some(version),
+        _ => None,
     }
 }
 

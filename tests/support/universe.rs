@@ -158,7 +158,7 @@ impl Universe {
         self
     }
 
-    /// Versions of a package have a value in an agreement.
+    /// Versions of a package have one of these values (`x|y`) in an agreement.
     pub fn agree(mut self, id: &str, name: &str, versions: &str, value: &str) -> Self {
         let versions = versions.parse().unwrap();
         let name = name.parse().unwrap();
@@ -218,7 +218,8 @@ impl Universe {
         for (id, name, versions, value) in &self.members {
             let id = AgreementId::from(id.as_str());
             needs.add_agreement(id.clone(), "is made for {value}", "members must be alike");
-            needs.add_member(&id, name.clone(), to_set(versions), None, value);
+            let values = value.split('|');
+            needs.add_member(&id, name.clone(), to_set(versions), None, values);
         }
         for (name, versions, requirement) in &self.undeclared {
             needs.add_undeclared(name.clone(), to_set(versions), requirement.clone());
@@ -339,7 +340,7 @@ impl Universe {
     ) -> Option<BTreeSet<PackageName>> {
         let environment = marker_environment(&TARGET, python);
         let mut reached = BTreeSet::new();
-        let mut agreed: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut agreed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut done: BTreeSet<(PackageName, Option<ExtraName>)> = BTreeSet::new();
         let mut todo: Vec<Requirement> = roots
             .iter()
@@ -364,7 +365,10 @@ impl Universe {
             for (id, _, _, value) in
                 members.filter(|(_, name, of, _)| *name == requirement.name && of.contains(version))
             {
-                if *agreed.entry(id).or_insert(value) != value {
+                let values: BTreeSet<&str> = value.split('|').collect();
+                let left = agreed.entry(id).or_insert_with(|| values.clone());
+                left.retain(|value| values.contains(value));
+                if left.is_empty() {
                     return None;
                 }
             }

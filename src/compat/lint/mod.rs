@@ -6,6 +6,7 @@
 //! What the world says is another question: `aienv catalog facts` asks the package index.
 
 mod cuda;
+mod extensions;
 mod gpus;
 mod rocm;
 mod support;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use super::{
     apple::AppleFacts,
     cuda::CudaFacts,
+    extensions::ExtensionFacts,
     gpus::GpuTable,
     python::PythonFacts,
     rocm::RocmFacts,
@@ -46,6 +48,8 @@ pub struct Tables {
     pub python: PythonFacts,
     /// `apple.toml`
     pub apple: AppleFacts,
+    /// `extensions.toml`
+    pub extensions: ExtensionFacts,
 }
 
 impl Tables {
@@ -58,6 +62,7 @@ impl Tables {
             gpus: GpuTable::embedded().clone(),
             python: PythonFacts::embedded().clone(),
             apple: AppleFacts::embedded().clone(),
+            extensions: ExtensionFacts::embedded().clone(),
         }
     }
 }
@@ -93,6 +98,7 @@ pub fn check(tables: &Tables) -> Vec<Finding> {
     rocm::check(tables, &mut findings);
     gpus::check(tables, &mut findings);
     support::check(tables, &mut findings);
+    extensions::check(tables, &mut findings);
     let mut findings = findings.0;
     findings.sort();
     findings.dedup();
@@ -136,6 +142,7 @@ fn heads(tables: &Tables, findings: &mut Findings) {
         gpus,
         python,
         apple,
+        extensions,
     } = tables;
     for (table, schema) in [
         ("torch.toml", torch.schema),
@@ -144,6 +151,7 @@ fn heads(tables: &Tables, findings: &mut Findings) {
         ("gpus.toml", gpus.schema),
         ("python.toml", python.schema),
         ("apple.toml", apple.schema),
+        ("extensions.toml", extensions.schema),
     ] {
         findings.require(schema == SCHEMA, table, "schema", || {
             format!("{schema} is not the form this program reads ({SCHEMA})")
@@ -214,6 +222,18 @@ fn heads(tables: &Tables, findings: &mut Findings) {
     used.extend(apple.chip.iter().map(|c| (c.name.clone(), &c.source)));
     used.push(("intel".to_owned(), &apple.intel.source));
     legend("apple.toml", &apple.sources, used);
+    let mut used: Vec<_> = extensions
+        .agreement
+        .iter()
+        .map(|a| (a.id.clone(), &a.source))
+        .collect();
+    let needs = extensions.host_need.iter();
+    used.extend(needs.map(|n| (named(&n.package), &n.source)));
+    let undeclared = extensions.undeclared.iter();
+    used.extend(undeclared.map(|u| (named(&u.package), &u.source)));
+    let provided = extensions.provided.iter();
+    used.extend(provided.map(|p| (named(&p.package), &p.source)));
+    legend("extensions.toml", &extensions.sources, used);
 }
 
 /// Every source that is named is explained, and every one that is explained is named.
