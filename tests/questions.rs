@@ -78,6 +78,11 @@ fn what_if_plans_for_hardware_that_is_not_there() {
         .fails(2)
         .names("RTX 3060");
     world
+        .aienv(&["what-if", &manifest, "--gpu", "580", "--driver", "390"])
+        .fails(2)
+        .names("`580` is the name of more than one GPU")
+        .names("say which: `GeForce GTX 580`, `Radeon RX 580`");
+    world
         .aienv(&["what-if", &manifest, "--gpu", "RTX 3060"])
         .fails(2)
         .names("--driver");

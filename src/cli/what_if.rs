@@ -2,7 +2,7 @@
 
 use super::{Context, Failure, Outcome, output, plan, solving::SolvingArgs};
 use crate::{
-    compat::gpus,
+    compat::gpus::{self, NotTold},
     error::UserError,
     host::{Gpu, GpuVendor, Host, NvidiaDriver},
     types::Version,
@@ -50,9 +50,12 @@ fn changed(mut host: Host, args: &Args) -> Result<Host, Failure> {
         host.amd = None;
     }
     if let Some(name) = &args.gpu {
-        let model = gpus::by_name(name).map_err(|nearest| WhatIfError::UnknownGpu {
-            name: name.clone(),
-            nearest,
+        let model = gpus::by_name(name).map_err(|error| {
+            let name = name.clone();
+            match error {
+                NotTold::Unknown(nearest) => WhatIfError::UnknownGpu { name, nearest },
+                NotTold::Several(models) => WhatIfError::SeveralGpus { name, models },
+            }
         })?;
         host.gpus = vec![Gpu {
             vendor: model.vendor,
@@ -90,6 +93,9 @@ enum WhatIfError {
     /// A GPU that the table does not have.
     #[error("no GPU named `{name}` is known")]
     UnknownGpu { name: String, nearest: Vec<String> },
+    /// A name that cards with different chips have.
+    #[error("`{name}` is the name of more than one GPU")]
+    SeveralGpus { name: String, models: Vec<String> },
     /// An NVIDIA GPU without a driver.
     #[error("which NVIDIA driver? this machine has none")]
     NoDriver,
@@ -102,6 +108,7 @@ impl UserError for WhatIfError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownGpu { .. } => "what-if.unknown-gpu",
+            Self::SeveralGpus { .. } => "what-if.several-gpus",
             Self::NoDriver => "what-if.no-driver",
             Self::NoCard => "what-if.no-card",
         }
@@ -111,6 +118,9 @@ impl UserError for WhatIfError {
         match self {
             Self::UnknownGpu { nearest, .. } => {
                 Some(format!("the nearest are `{}`", nearest.join("`, `")))
+            }
+            Self::SeveralGpus { models, .. } => {
+                Some(format!("say which: `{}`", models.join("`, `")))
             }
             Self::NoDriver => Some("give one with `--driver 580`".to_owned()),
             Self::NoCard => Some("give one with `--gpu \"RTX 3060\"`".to_owned()),

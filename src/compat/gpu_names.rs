@@ -23,6 +23,15 @@ pub struct Model {
     pub facts: GpuFacts,
 }
 
+/// No model can be told from a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTold {
+    /// No model has it; the names that look most like it.
+    Unknown(Vec<String>),
+    /// Models that run different code have it.
+    Several(Vec<String>),
+}
+
 /// How many near names an error holds.
 const NEAREST: usize = 3;
 
@@ -55,9 +64,8 @@ const FORMS: [&str; 8] = ["pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "nvl", 
 /// The model a person means: any case, with or without maker, series, form and memory.
 ///
 /// # Errors
-/// No model of the tables has this name, or several that run different code; holds the names of
-/// those, or the nearest.
-pub fn by_name(text: &str) -> Result<Model, Vec<String>> {
+/// No model of the tables has this name, or several that run different code.
+pub fn by_name(text: &str) -> Result<Model, NotTold> {
     let wanted = Name::of(text);
     let vendor = maker(text);
     let known: Vec<(Name, Model)> = models()
@@ -92,7 +100,7 @@ pub fn by_name(text: &str) -> Result<Model, Vec<String>> {
             return common(&found);
         }
     }
-    Err(nearest(&wanted, &known))
+    Err(NotTold::Unknown(nearest(&wanted, &known)))
 }
 
 /// Every model of the tables.
@@ -226,8 +234,8 @@ fn size(word: &str) -> Option<u64> {
     word.strip_suffix("gb")?.parse().ok()
 }
 
-/// What several models of one name have in common; the names where they run different code.
-fn common(found: &[&Model]) -> Result<Model, Vec<String>> {
+/// What several models of one name have in common; their names where they run different code.
+fn common(found: &[&Model]) -> Result<Model, NotTold> {
     let first = found[0];
     let code = |model: &Model| {
         let facts = &model.facts;
@@ -239,7 +247,8 @@ fn common(found: &[&Model]) -> Result<Model, Vec<String>> {
         )
     };
     if found.iter().any(|model| code(model) != code(first)) {
-        return Err(found.iter().map(|model| told(model)).collect());
+        let names = found.iter().map(|model| told(model));
+        return Err(NotTold::Several(names.collect()));
     }
     if found.len() == 1 {
         return Ok(first.clone());
@@ -397,7 +406,9 @@ mod tests {
         ] {
             assert!(by_name(text).is_err(), "{text}: {:?}", by_name(text));
         }
-        let near = by_name("RTX 3061").unwrap_err();
+        let NotTold::Unknown(near) = by_name("RTX 3061").unwrap_err() else {
+            panic!("it is nobody's name");
+        };
         assert!(near.iter().any(|name| name.contains("3060")), "{near:?}");
         assert_eq!(near.len(), NEAREST);
     }
@@ -405,8 +416,8 @@ mod tests {
     #[test]
     fn one_name_for_different_chips_is_asked_back() {
         // A Fermi card and a Polaris card.
-        let both = by_name("580").unwrap_err();
-        assert_eq!(both, ["GeForce GTX 580", "Radeon RX 580"]);
+        let both = ["GeForce GTX 580", "Radeon RX 580"].map(str::to_owned);
+        assert_eq!(by_name("580"), Err(NotTold::Several(both.into())));
         assert_eq!(
             by_name("GTX 580").unwrap().facts.compute_capability,
             Some((2, 0))

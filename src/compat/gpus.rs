@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-pub use super::gpu_names::{Model, by_name};
+pub use super::gpu_names::{Model, NotTold, by_name};
 use super::{
     capability::Capability,
     source::{Legend, Sources},

@@ -17,15 +17,7 @@ impl Sources {
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
-
-    /// Whether nothing better than common knowledge was found.
-    pub fn is_memory(&self) -> bool {
-        self.0.iter().all(|key| key == MEMORY)
-    }
 }
-
-/// The key for what was not checked against any document.
-pub const MEMORY: &str = "memory";
 
 #[derive(Deserialize)]
 #[serde(untagged)]

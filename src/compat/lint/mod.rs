@@ -93,6 +93,7 @@ pub fn lint() -> Vec<Finding> {
 pub fn check(tables: &Tables) -> Vec<Finding> {
     let mut findings = Findings::default();
     heads(tables, &mut findings);
+    legends(tables, &mut findings);
     cuda::check(tables, &mut findings);
     torch::check(tables, &mut findings);
     rocm::check(tables, &mut findings);
@@ -133,7 +134,7 @@ impl Findings {
     }
 }
 
-/// The files' form and sources.
+/// The files' form.
 fn heads(tables: &Tables, findings: &mut Findings) {
     let Tables {
         torch,
@@ -157,6 +158,18 @@ fn heads(tables: &Tables, findings: &mut Findings) {
             format!("{schema} is not the form this program reads ({SCHEMA})")
         });
     }
+}
+
+/// The legends of the sources, and the rows that name them.
+fn legends(tables: &Tables, findings: &mut Findings) {
+    let Tables {
+        torch,
+        cuda,
+        rocm,
+        gpus,
+        python,
+        apple,
+    } = tables;
     let mut legend = |table, legend: &Legend, used: Vec<(String, &Sources)>| {
         sources(table, legend, &used, findings);
     };

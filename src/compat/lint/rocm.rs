@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Findings, Tables, newest_first, repeated};
-use crate::{compat::rocm::OverrideRow, types::Accelerator};
+use crate::{
+    compat::rocm::{OverrideRow, RocmBuild},
+    types::Accelerator,
+};
 
 const TABLE: &str = "rocm.toml";
 
@@ -24,44 +27,8 @@ pub(super) fn check(tables: &Tables, findings: &mut Findings) {
                 .filter_map(|chip| chip.gfx.as_deref()),
         )
         .collect();
-    for build in &rocm.build {
-        let about = build.build;
-        let is_rocm = matches!(about, Accelerator::Rocm(..));
-        findings.require(is_rocm, TABLE, about, || "is no ROCm build".to_owned());
-        findings.require(!build.gfx.is_empty(), TABLE, about, || {
-            "holds no code".to_owned()
-        });
-        for gfx in &build.gfx {
-            findings.require(known.contains(gfx.as_str()), TABLE, about, || {
-                format!("holds code for {gfx}, which no GPU of gpus.toml has")
-            });
-        }
-        for gfx in build.official.difference(&build.gfx) {
-            findings.add(
-                TABLE,
-                about,
-                format!("{gfx} is supported and not compiled in"),
-            );
-        }
-        let with_it: Vec<_> = tables
-            .torch
-            .torch
-            .iter()
-            .filter(|release| release.rocm.contains(&about))
-            .collect();
-        findings.require(!with_it.is_empty(), TABLE, about, || {
-            "no release of torch has this build".to_owned()
-        });
-        for (gfx, since) in &build.since {
-            findings.require(build.gfx.contains(gfx), TABLE, about, || {
-                format!("says since when it holds {gfx}, and does not hold it")
-            });
-            let splits = with_it.iter().any(|release| release.release >= *since)
-                && with_it.iter().any(|release| release.release < *since);
-            findings.require(splits, TABLE, about, || {
-                format!("holds {gfx} since torch {since}: all of its releases or none")
-            });
-        }
+    for row in &rocm.build {
+        build(tables, row, &known, findings);
     }
     for release in &tables.torch.torch {
         for build in &release.rocm {
@@ -94,6 +61,47 @@ pub(super) fn check(tables: &Tables, findings: &mut Findings) {
         "needs",
         || "names no device or no group".to_owned(),
     );
+}
+
+/// A build: its targets exist, and releases of torch have it.
+fn build(tables: &Tables, build: &RocmBuild, known: &BTreeSet<&str>, findings: &mut Findings) {
+    let about = build.build;
+    let is_rocm = matches!(about, Accelerator::Rocm(..));
+    findings.require(is_rocm, TABLE, about, || "is no ROCm build".to_owned());
+    findings.require(!build.gfx.is_empty(), TABLE, about, || {
+        "holds no code".to_owned()
+    });
+    for gfx in &build.gfx {
+        findings.require(known.contains(gfx.as_str()), TABLE, about, || {
+            format!("holds code for {gfx}, which no GPU of gpus.toml has")
+        });
+    }
+    for gfx in build.official.difference(&build.gfx) {
+        findings.add(
+            TABLE,
+            about,
+            format!("{gfx} is supported and not compiled in"),
+        );
+    }
+    let with_it: Vec<_> = tables
+        .torch
+        .torch
+        .iter()
+        .filter(|release| release.rocm.contains(&about))
+        .collect();
+    findings.require(!with_it.is_empty(), TABLE, about, || {
+        "no release of torch has this build".to_owned()
+    });
+    for (gfx, since) in &build.since {
+        findings.require(build.gfx.contains(gfx), TABLE, about, || {
+            format!("says since when it holds {gfx}, and does not hold it")
+        });
+        let splits = with_it.iter().any(|release| release.release >= *since)
+            && with_it.iter().any(|release| release.release < *since);
+        findings.require(splits, TABLE, about, || {
+            format!("holds {gfx} since torch {since}: all of its releases or none")
+        });
+    }
 }
 
 fn override_row(
