@@ -220,9 +220,12 @@ fn a_refusal_names_a_change_that_was_tried() {
     let manifest = world.manifest("painter", &gpu_only);
     let old = world.host(&nvidia("390.46", (8, 6)));
     let run = world.aienv(&["plan", &manifest, "--host", &old]);
-    run.fails(1).names("390.46").names("driver 450").hints();
+    run.fails(1)
+        .names("390.46")
+        .names("driver 455.23 or newer works")
+        .hints();
     // With the driver it names, it works.
-    let new = world.host(&nvidia("450.80.02", (8, 6)));
+    let new = world.host(&nvidia("455.23", (8, 6)));
     world.aienv(&["plan", &manifest, "--host", &new]).ok();
 
     let run = world.aienv(&["plan", &manifest, "--host", &world.host(&host::linux_cpu())]);
@@ -241,7 +244,7 @@ fn a_refusal_in_json_carries_its_ways_out() {
     let way = &error["ways"][0];
     assert_eq!(
         way["change"],
-        serde_json::json!({"kind": "driver", "value": "450.80.02"})
+        serde_json::json!({"kind": "driver", "value": "455.23"})
     );
     assert_eq!(way["result"]["accelerator"], "cu118");
     assert_eq!(way["result"]["version"], "1.0");
