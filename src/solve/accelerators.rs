@@ -117,6 +117,16 @@ pub fn kind_of(accelerator: Accelerator) -> AcceleratorKind {
     }
 }
 
+/// How a build is asked for: by its kind where there are several of it.
+pub fn asking_for(accelerator: Accelerator) -> AcceleratorRequest {
+    match accelerator {
+        Accelerator::Cuda(..) | Accelerator::Rocm(..) => {
+            AcceleratorRequest::Kind(kind_of(accelerator))
+        }
+        other => AcceleratorRequest::Build(other),
+    }
+}
+
 /// The builds of `manifest` that `host` can run.
 pub fn choices(
     host: &Host,
