@@ -412,7 +412,10 @@ fn a_refusal_names_a_change_that_was_tried() {
     let manifest = world.manifest("painter", &gpu_only);
     let old = world.host(&nvidia("390.46", (8, 6)));
     let run = world.aienv(&["plan", &manifest, "--host", &old]);
-    run.fails(1).names("390.46").names("driver 455.23").hints();
+    run.fails(1)
+        .names("390.46")
+        .names("driver 455.23 or newer: painter")
+        .hints();
     // With the driver it names, it works.
     let new = world.host(&nvidia("455.23", (8, 6)));
     world.aienv(&["plan", &manifest, "--host", &new]).ok();

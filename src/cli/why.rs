@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::{Context, Outcome, output, solving::SolvingArgs};
+use super::{Context, Outcome, output, plan, solving::SolvingArgs};
 use crate::{
     error::UserError,
     solve::Why,
@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it), or the path of a manifest
     tool: String,
     /// The package in question
     package: PackageName,
@@ -39,6 +39,8 @@ pub fn run(args: Args, context: &Context) -> Outcome {
 
 fn render(why: &Why, version: &Version) -> String {
     let mut text = format!("{} {version}\n\n", style(&why.package).bold());
+    text += &plan::decided(&why.choices);
+    text.push('\n');
     for (depth, reason) in why.chain.iter().enumerate() {
         text += &format!(
             "  {}{} needs {}\n",

@@ -13,6 +13,7 @@ mod assemble;
 mod candidates;
 mod change;
 mod crawl;
+mod drivers;
 mod environment;
 mod expand;
 mod explain;
@@ -25,14 +26,19 @@ mod planning;
 mod problem;
 mod provider;
 mod range;
+mod reasons;
 mod request;
 mod resolve;
+mod tool_version;
+mod trial;
 mod ways_out;
+mod what_if;
 mod why;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
-pub use assemble::parse as parse_requirement;
-pub use change::{Change, WayOut, WayResult};
+pub use assemble::{buildable, parse as parse_requirement};
+pub use change::{Change, WayOut, WayResult, exactly};
+pub use drivers::of_branch;
 pub use environment::marker_environment;
 pub use explain::Explanation;
 pub use needs::{AgreementId, HostFact, HostNeed, HostValue, Needs, Origin};
@@ -42,9 +48,10 @@ pub use problem::{Problem, PythonCandidate};
 pub use range::{VersionSet, to_set};
 pub use request::{Request, TreeRequirements, fitting_pythons};
 pub use resolve::{Resolution, ResolveError, resolve};
+pub use what_if::{Supposed, present, supposed};
 pub use why::{Why, why};
 
-use crate::{error::UserError, index::IndexError};
+use crate::{error::UserError, index::IndexError, types::Version};
 
 /// No plan.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +107,16 @@ pub enum SolveError {
         /// The single changes that were tried and work, cheapest first.
         ways: Vec<WayOut>,
     },
+    /// The version that was asked for was never published.
+    #[error("there is no {tool} {version}")]
+    NoSuchVersion {
+        /// The tool.
+        tool: String,
+        /// The version.
+        version: Version,
+        /// The next lower one, the next higher one and the newest.
+        nearest: Vec<Version>,
+    },
     /// A file of the plan has no digest, so it could not be verified.
     #[error("the index gives no sha256 for `{file}`")]
     NoDigest {
@@ -122,6 +139,17 @@ impl SolveError {
         }
     }
 
+    /// The error with what decides of the machine before its other facts.
+    fn on(mut self, machine: String) -> Self {
+        let fact = format!("this machine: {machine}");
+        match &mut self {
+            Self::NoAccelerator { rejected, .. } => rejected.insert(0, fact),
+            Self::NoSolution { explanation, .. } => explanation.facts.insert(0, fact),
+            _ => {}
+        }
+        self
+    }
+
     /// The error with ways out in it, if it is one that has them.
     fn with_ways(mut self, found: Vec<WayOut>) -> Self {
         if let Self::NoPython { ways, .. }
@@ -132,6 +160,19 @@ impl SolveError {
         }
         self
     }
+}
+
+/// Ways out as a hint: each on a line of its own.
+fn told(ways: &[WayOut]) -> String {
+    let tried = ways.iter().filter(|way| way.result.is_some()).count();
+    let heading = match tried {
+        0 => None,
+        1 => Some("this works"),
+        _ => Some("one of these works"),
+    };
+    let texts = ways.iter().map(|way| way.text.as_str());
+    let lines: Vec<&str> = heading.into_iter().chain(texts).collect();
+    lines.join("\n")
 }
 
 fn reasons(rejected: &[String]) -> String {
@@ -149,6 +190,7 @@ impl UserError for SolveError {
             Self::NoPython { .. } => "solve.no-python",
             Self::NoAccelerator { .. } => "solve.no-accelerator",
             Self::NoSolution { .. } => "solve.no-solution",
+            Self::NoSuchVersion { .. } => "solve.no-such-version",
             Self::NoDigest { .. } => "solve.no-digest",
             Self::Index(error) => error.code(),
         }
@@ -157,17 +199,21 @@ impl UserError for SolveError {
     fn hint(&self) -> Option<String> {
         let ways = self.ways();
         if !ways.is_empty() {
-            let texts: Vec<_> = ways.iter().map(|way| way.text.as_str()).collect();
-            return Some(texts.join("; "));
+            return Some(told(ways));
         }
         match self {
             Self::NoPython { .. } => Some(
                 "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
             ),
-            Self::NoAccelerator { .. } => Some(
-                "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
-            ),
+            Self::NoAccelerator { tool, .. } => Some(format!(
+                "`aienv info {tool}` shows what it runs on, `aienv host` what was found here; \
+                 `aienv what-if {tool} --gpu NAME` plans for another GPU"
+            )),
             Self::NoSolution { explanation, .. } => explanation.way_out.clone(),
+            Self::NoSuchVersion { nearest, .. } => {
+                let nearest: Vec<_> = nearest.iter().map(ToString::to_string).collect();
+                Some(format!("the nearest that exist: {}", nearest.join(", ")))
+            }
             Self::NoDigest { .. } => {
                 Some("aienv uses no file it cannot verify; use an index that states hashes".to_owned())
             }

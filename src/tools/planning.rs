@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Manager, ToolError,
+    Manager, ReferenceError, ToolError,
     building::BuildingIndex,
     requirements::{self, Stated},
     state::Wishes,
 };
 use crate::{
     catalog::{
-        Loaded,
+        Loaded, Origin,
         manifest::{Source, TreeSource},
     },
     fetch::{Download, Fetched},
@@ -22,8 +22,8 @@ use crate::{
     lock::{LockedPython, LockedTree},
     prefix::{InterpreterCache, lock_system_python},
     solve::{
-        AcceleratorRequest, Plan, Request, SolveError, TreeRequirements, Why, fitting_pythons,
-        parse_requirement, plan, why,
+        AcceleratorRequest, Plan, Request, SolveError, Supposed, TreeRequirements, Why, buildable,
+        exactly, fitting_pythons, parse_requirement, plan, present, supposed, why,
     },
     store::Kind,
     types::{PackageName, PythonVersion, Requirement, Sha256, Version},
@@ -70,6 +70,33 @@ impl Wanted {
             loaded,
             wishes: Wishes::default(),
             pins: BTreeMap::new(),
+        }
+    }
+
+    /// A version that is wanted of this tool, if it is one whose version can be chosen.
+    pub(super) fn checked(
+        &self,
+        version: Option<Version>,
+    ) -> Result<Option<Version>, ReferenceError> {
+        let manifest = &self.loaded.manifest;
+        match &manifest.source {
+            Source::Tree(tree) if version.is_some() => Err(ReferenceError::Tree {
+                title: manifest.title.clone(),
+                version: tree.version.clone(),
+            }),
+            _ => Ok(version),
+        }
+    }
+
+    /// How a command names this tool, without a version.
+    fn reference(&self) -> String {
+        let Origin::File { path } = &self.loaded.origin else {
+            return self.name().to_owned();
+        };
+        let here = std::env::current_dir().ok();
+        match here.and_then(|here| path.strip_prefix(here).ok()) {
+            Some(below) => format!("./{}", below.display()),
+            None => path.display().to_string(),
         }
     }
 
@@ -138,6 +165,26 @@ impl Manager {
         Ok(plan)
     }
 
+    /// The plan of a tool on another machine, and on the one that it is compared with.
+    pub fn what_if(
+        &self,
+        wanted: &Wanted,
+        options: &PlanOptions,
+        now: &Host,
+        then: &Host,
+    ) -> Result<(Result<Plan, ToolError>, Supposed), ToolError> {
+        self.progress.step(&format!("Resolving {}", wanted.name()));
+        let options = PlanOptions {
+            host: Some(then.clone()),
+            ..options.clone()
+        };
+        let (supposed, notes) = self.ask(wanted, &options, then, BTreeMap::new(), supposed)?;
+        let mut supposed = supposed;
+        supposed.plan.notes.splice(0..0, notes);
+        let present = self.ask(wanted, &options, now, BTreeMap::new(), present);
+        Ok((present.map(|(plan, _)| plan), supposed))
+    }
+
     /// Why one package of a tool's plan has its version.
     pub fn why(
         &self,
@@ -170,6 +217,7 @@ impl Manager {
         let pythons = self.python_candidates(host, here, &manifest.python.requires, &mut notes);
         let (tree, constraints) = self.tree_part(wanted, &mut notes)?;
         let wishes = &wanted.wishes;
+        let reference = wanted.reference();
         let asked = wishes
             .accelerator
             .as_ref()
@@ -178,10 +226,11 @@ impl Manager {
         let request = Request {
             manifest,
             manifest_text: &wanted.loaded.text,
+            reference: here.then_some(&reference),
             host,
             pythons,
             tree,
-            version: None,
+            version: wishes.version.as_ref().map(exactly),
             accelerator: options.accelerator.or(asked),
             python: options.python.or(wishes.python),
             build: options.build.iter().cloned().chain(allowed).collect(),
@@ -199,6 +248,7 @@ impl Manager {
             // Builds run here, whatever machine the plan is for.
             python: if here { fitting.first() } else { None },
             target: host.target(),
+            allowed: buildable(&request),
             network: options.build_network,
             building: Mutex::default(),
         };

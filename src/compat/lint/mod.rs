@@ -169,6 +169,7 @@ fn legends(tables: &Tables, findings: &mut Findings) {
         gpus,
         python,
         apple,
+        extensions,
     } = tables;
     let mut legend = |table, legend: &Legend, used: Vec<(String, &Sources)>| {
         sources(table, legend, &used, findings);
