@@ -93,7 +93,8 @@ pub fn lint() -> Vec<Finding> {
 pub fn check(tables: &Tables) -> Vec<Finding> {
     let mut findings = Findings::default();
     heads(tables, &mut findings);
-    legends(tables, &mut findings);
+    build_legends(tables, &mut findings);
+    machine_legends(tables, &mut findings);
     cuda::check(tables, &mut findings);
     torch::check(tables, &mut findings);
     rocm::check(tables, &mut findings);
@@ -160,111 +161,86 @@ fn heads(tables: &Tables, findings: &mut Findings) {
     }
 }
 
-/// The legends of the sources, and the rows that name them.
-fn legends(tables: &Tables, findings: &mut Findings) {
-    let Tables {
-        torch,
-        cuda,
-        rocm,
-        gpus,
-        python,
-        apple,
-        extensions,
-    } = tables;
-    let mut legend = |table, legend: &Legend, used: Vec<(String, &Sources)>| {
-        sources(table, legend, &used, findings);
-    };
-    let named = |name: &dyn fmt::Display| name.to_string();
-    let mut used: Vec<_> = torch
-        .torch
-        .iter()
-        .map(|r| (named(&r.release), &r.source))
-        .collect();
-    used.extend(
-        torch
-            .companion
-            .iter()
-            .map(|c| (named(&c.package), &c.source)),
-    );
-    used.extend(
-        torch
-            .source_only
-            .iter()
-            .map(|c| (named(&c.package), &c.source)),
-    );
-    legend("torch.toml", &torch.sources, used);
-    let mut used: Vec<_> = cuda
-        .toolkit
-        .iter()
-        .map(|t| (named(&t.version), &t.source))
-        .collect();
-    let rows = &cuda.minor_compatibility;
-    used.extend(rows.iter().map(|row| (named(&row.major), &row.source)));
-    used.extend(
-        cuda.architecture
-            .iter()
-            .map(|a| (a.name.clone(), &a.source)),
-    );
-    used.push((
-        "forward-compatibility".to_owned(),
-        &cuda.forward_compatibility.source,
-    ));
-    legend("cuda.toml", &cuda.sources, used);
-    let mut used: Vec<_> = rocm
-        .build
-        .iter()
-        .map(|b| (named(&b.build), &b.source))
-        .collect();
-    used.extend(rocm.overrides.iter().map(|o| (o.value.clone(), &o.source)));
-    used.push(("needs".to_owned(), &rocm.needs.source));
-    legend("rocm.toml", &rocm.sources, used);
-    let mut used: Vec<_> = gpus
-        .family
-        .iter()
-        .map(|f| (f.name.clone(), &f.source))
-        .collect();
-    used.push(("chips".to_owned(), &gpus.chips.source));
-    used.push(("npus".to_owned(), &gpus.npus.source));
-    legend("gpus.toml", &gpus.sources, used);
-    let used = python.python.iter().map(|p| (named(&p.release), &p.source));
-    legend("python.toml", &python.sources, used.collect());
-    let mut used: Vec<_> = apple
-        .mps
-        .iter()
-        .map(|m| (named(&m.torch), &m.source))
-        .collect();
-    used.extend(apple.chip.iter().map(|c| (c.name.clone(), &c.source)));
-    used.push(("intel".to_owned(), &apple.intel.source));
-    legend("apple.toml", &apple.sources, used);
-    let mut used: Vec<_> = extensions
-        .agreement
-        .iter()
-        .map(|a| (a.id.clone(), &a.source))
-        .collect();
+/// A row and the sources it names.
+type Row<'t> = (String, &'t Sources);
+
+fn row(about: impl fmt::Display, source: &Sources) -> Row<'_> {
+    (about.to_string(), source)
+}
+
+/// The legends of the tables about builds, and the rows that name their sources.
+fn build_legends(tables: &Tables, findings: &mut Findings) {
+    let torch = &tables.torch;
+    let releases = torch.torch.iter().map(|r| row(&r.release, &r.source));
+    let companions = torch.companion.iter().map(|c| row(&c.package, &c.source));
+    let source_only = torch.source_only.iter().map(|c| row(&c.package, &c.source));
+    let rows = releases.chain(companions).chain(source_only);
+    sources("torch.toml", &torch.sources, rows, findings);
+
+    let cuda = &tables.cuda;
+    let toolkits = cuda.toolkit.iter().map(|t| row(&t.version, &t.source));
+    let majors = cuda.minor_compatibility.iter();
+    let majors = majors.map(|m| row(m.major, &m.source));
+    let generations = cuda.architecture.iter().map(|a| row(&a.name, &a.source));
+    let forward = row("forward-compatibility", &cuda.forward_compatibility.source);
+    let rows = toolkits.chain(majors).chain(generations).chain([forward]);
+    sources("cuda.toml", &cuda.sources, rows, findings);
+
+    let rocm = &tables.rocm;
+    let builds = rocm.build.iter().map(|b| row(b.build, &b.source));
+    let overrides = rocm.overrides.iter().map(|o| row(&o.value, &o.source));
+    let needs = row("needs", &rocm.needs.source);
+    let rows = builds.chain(overrides).chain([needs]);
+    sources("rocm.toml", &rocm.sources, rows, findings);
+
+    let extensions = &tables.extensions;
+    let agreements = extensions.agreement.iter().map(|a| row(&a.id, &a.source));
     let needs = extensions.host_need.iter();
-    used.extend(needs.map(|n| (named(&n.package), &n.source)));
+    let needs = needs.map(|n| row(&n.package, &n.source));
     let undeclared = extensions.undeclared.iter();
-    used.extend(undeclared.map(|u| (named(&u.package), &u.source)));
+    let undeclared = undeclared.map(|u| row(&u.package, &u.source));
     let provided = extensions.provided.iter();
-    used.extend(provided.map(|p| (named(&p.package), &p.source)));
-    legend("extensions.toml", &extensions.sources, used);
+    let provided = provided.map(|p| row(&p.package, &p.source));
+    let rows = agreements.chain(needs).chain(undeclared).chain(provided);
+    sources("extensions.toml", &extensions.sources, rows, findings);
+}
+
+/// The legends of the tables about machines, and the rows that name their sources.
+fn machine_legends(tables: &Tables, findings: &mut Findings) {
+    let gpus = &tables.gpus;
+    let families = gpus.family.iter().map(|f| row(&f.name, &f.source));
+    let others = [
+        row("chips", &gpus.chips.source),
+        row("npus", &gpus.npus.source),
+    ];
+    sources("gpus.toml", &gpus.sources, families.chain(others), findings);
+
+    let python = &tables.python;
+    let releases = python.python.iter().map(|p| row(p.release, &p.source));
+    sources("python.toml", &python.sources, releases, findings);
+
+    let apple = &tables.apple;
+    let mps = apple.mps.iter().map(|m| row(&m.torch, &m.source));
+    let chips = apple.chip.iter().map(|c| row(&c.name, &c.source));
+    let rows = mps.chain(chips).chain([row("intel", &apple.intel.source)]);
+    sources("apple.toml", &apple.sources, rows, findings);
 }
 
 /// Every source that is named is explained, and every one that is explained is named.
-fn sources(
+fn sources<'t>(
     table: &'static str,
     legend: &Legend,
-    used: &[(String, &Sources)],
+    rows: impl Iterator<Item = Row<'t>>,
     findings: &mut Findings,
 ) {
     let mut named: BTreeSet<&str> = BTreeSet::new();
-    for (about, sources) in used {
-        findings.require(sources.keys().next().is_some(), table, about, || {
+    for (about, sources) in rows {
+        findings.require(sources.keys().next().is_some(), table, &about, || {
             "names no source".to_owned()
         });
         for key in sources.keys() {
             named.insert(key);
-            findings.require(legend.contains_key(key), table, about, || {
+            findings.require(legend.contains_key(key), table, &about, || {
                 format!("source `{key}` is not explained under [sources]")
             });
         }
