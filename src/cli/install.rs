@@ -9,7 +9,7 @@ use crate::tools::{InstallOptions, Installed, Manager, Planned, Wanted};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Tools of the catalogue, or paths of manifests
+    /// Tools of the catalogue, or paths of manifests; `TOOL==VERSION` chooses a version
     #[arg(required_unless_present = "lock", value_name = "TOOL")]
     tools: Vec<String>,
     /// Install exactly what this lock says (written by `aienv lock`)
@@ -72,7 +72,7 @@ fn install(
         if missing.iter().any(|other| other.name() == wanted.name()) {
             continue;
         }
-        wanted.wishes = manager.wishes(wanted.name(), &options.plan, solving.accel())?;
+        wanted.wishes = manager.wishes(&wanted, &options.plan, solving.accel())?;
         match manager.up_to_date(&wanted)? {
             Some(installed) if !solving.fresh() => done.push(installed),
             _ => missing.push(wanted),

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     launch::{services, shims},
-    tools::{ToolError, ToolState},
+    tools::{Reference, ToolError, ToolState},
+    types::Version,
 };
 
 #[derive(clap::Args)]
@@ -24,7 +25,7 @@ pub struct AddArgs {
 
 #[derive(clap::Args)]
 pub struct UpgradeArgs {
-    /// Installed tools
+    /// Installed tools; `TOOL==VERSION` goes to that version and stays there
     #[arg(required_unless_present = "all", value_name = "TOOL")]
     tools: Vec<String>,
     /// Every installed tool that is not pinned
@@ -96,15 +97,16 @@ pub fn add(args: AddArgs, context: &Context) -> Outcome {
 
 pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
     let manager = context.manager()?;
-    let mut states: Vec<ToolState> = if args.all {
-        manager.all_installed()?
-    } else {
-        args.tools
-            .iter()
-            .map(|tool| manager.installed(tool))
-            .collect::<Result<_, _>>()?
-    };
-    states.retain(|state| {
+    let mut states: Vec<(ToolState, Option<Version>)> = Vec::new();
+    if args.all {
+        let all = manager.all_installed()?;
+        states.extend(all.into_iter().map(|state| (state, None)));
+    }
+    for text in &args.tools {
+        let Reference { tool, version } = Reference::parse(text).map_err(ToolError::from)?;
+        states.push((manager.installed(tool)?, version));
+    }
+    states.retain(|(state, _)| {
         if state.pinned {
             context
                 .progress
@@ -112,10 +114,17 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
         }
         !state.pinned
     });
-    let wanted = states
-        .iter()
-        .map(|state| manager.upgrade_wanted(state))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut wanted = Vec::new();
+    for (state, version) in &states {
+        if let (None, Some(kept)) = (version, &state.wishes.version) {
+            context.progress.note(&format!(
+                "{tool} stays at {kept}, the version that was asked for; `aienv unpin {tool}` \
+                 lets it go",
+                tool = state.name
+            ));
+        }
+        wanted.push(manager.upgrade_wanted(state, version.clone())?);
+    }
     let mut options = args.installing.options(&SolvingArgs::default())?;
     // An upgrade that took what the store already holds would never upgrade anything.
     options.plan.fresh = true;
@@ -123,7 +132,7 @@ pub fn upgrade(args: UpgradeArgs, context: &Context) -> Outcome {
     install::announce(&plans, &manager);
     let all = manager.install(&plans, &options)?;
     install::notes(&all, context);
-    for (state, installed) in states.iter().zip(&all) {
+    for ((state, _), installed) in states.iter().zip(&all) {
         if installed.changed {
             let before = state
                 .current()

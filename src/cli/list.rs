@@ -161,6 +161,9 @@ struct InstalledTool<'a> {
     /// Generations that can be gone back to.
     earlier: Vec<u32>,
     pinned: bool,
+    /// The version that was asked for; upgrades keep to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_at: Option<String>,
     added: &'a [String],
     installed_at: jiff::Timestamp,
 }
@@ -180,6 +183,7 @@ fn list_installed(installed: &[ToolState], json: bool, context: &Context) -> Out
                     .filter(|number| *number < generation.number)
                     .collect(),
                 pinned: state.pinned,
+                kept_at: state.wishes.version.as_ref().map(ToString::to_string),
                 added: &state.wishes.added,
                 installed_at: generation.created,
             })
@@ -200,6 +204,9 @@ fn list_installed(installed: &[ToolState], json: bool, context: &Context) -> Out
             let mut notes = Vec::new();
             if tool.pinned {
                 notes.push("pinned".to_owned());
+            }
+            if let Some(version) = &tool.kept_at {
+                notes.push(format!("kept at {version}"));
             }
             if !tool.added.is_empty() {
                 notes.push(format!("with {}", tool.added.join(", ")));

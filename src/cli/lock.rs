@@ -6,7 +6,7 @@ use super::{Context, Outcome, output, solving::SolvingArgs};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it), or the path of a manifest
     #[arg(value_name = "TOOL")]
     tool: String,
     /// Write the lock to this file instead of standard output

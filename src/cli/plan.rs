@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it), or the path of a manifest
     #[arg(required = true, value_name = "TOOL")]
     tools: Vec<String>,
     #[command(flatten)]

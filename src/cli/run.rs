@@ -9,12 +9,12 @@ use std::{
 use super::{Context, Failure, Outcome, install, plan, solving::SolvingArgs};
 use crate::{
     launch::{self, LaunchRecord, Mode, StartOptions},
-    tools::InstallOptions,
+    tools::{InstallOptions, Reference, ToolError, ToolState},
 };
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue or the path of a manifest, then a command of it (`aienv info TOOL`
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it) or the path of a manifest, then a command of it (`aienv info TOOL`
     /// lists them) and arguments; all that follows the tool is passed on as it is
     #[arg(
         required = true,
@@ -65,18 +65,31 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     )?)
 }
 
-/// The tool's name when it is installed; reads launch records only, so that a start stays quick.
-fn installed_records(tool: &str, context: &Context) -> Result<Option<String>, Failure> {
+/// The tool's name when it is installed, in the version that is asked for; without one it reads
+/// launch records only, so that a start stays quick.
+fn installed_records(text: &str, context: &Context) -> Result<Option<String>, Failure> {
+    let Reference { tool, version } = Reference::parse(text).map_err(ToolError::from)?;
     let folded = tool.to_lowercase().replace(['_', '.'], "-");
     let known = launch::installed_tools(&context.home)?;
-    Ok(known.into_iter().find(|name| *name == folded))
+    let Some(name) = known.into_iter().find(|name| *name == folded) else {
+        return Ok(None);
+    };
+    let Some(version) = version else {
+        return Ok(Some(name));
+    };
+    let state = ToolState::load(&context.home, &name).map_err(ToolError::from)?;
+    let installed = state
+        .as_ref()
+        .and_then(ToolState::current)
+        .is_some_and(|generation| generation.version == version);
+    Ok(installed.then_some(name))
 }
 
 fn install_first(tool: &str, args: &Args, context: &Context) -> Result<Option<String>, Failure> {
     let manager = context.manager()?;
     let mut wanted = manager.wanted(tool)?;
     let name = wanted.name().to_owned();
-    wanted.wishes = manager.wishes(&name, &SolvingArgs::default().options()?, None)?;
+    wanted.wishes = manager.wishes(&wanted, &SolvingArgs::default().options()?, None)?;
     // The reference may be another spelling of something installed, such as a path.
     if manager.up_to_date(&wanted)?.is_some() {
         return Ok(Some(name));

@@ -10,7 +10,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it), or the path of a manifest
     tool: String,
     /// With this NVIDIA driver, such as 580 or 580.95.05
     #[arg(long, value_name = "VERSION")]

@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A tool of the catalogue, or the path of a manifest
+    /// A tool of the catalogue (`TOOL==VERSION` for one version of it), or the path of a manifest
     tool: String,
     /// The package in question
     package: PackageName,

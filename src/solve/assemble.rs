@@ -11,7 +11,7 @@ use super::{
     problem::{Problem, PythonCandidate},
 };
 use crate::{
-    catalog::manifest::{AcceleratorNeeds, Manifest, Source},
+    catalog::manifest::{AcceleratorNeeds, Source},
     compat::torch::TorchFacts,
     index::DistFile,
     types::{PackageName, Requirement, Version, parse_requirement},
@@ -58,7 +58,7 @@ pub fn problem(
         constraints,
         overrides,
         direct,
-        build: buildable(request, manifest),
+        build: buildable(request),
         prereleases: names(&manifest.packages.prereleases),
         target: request.host.target(),
         pythons,
@@ -93,8 +93,7 @@ fn requirements(
         };
         // Some tools have a package of their own per accelerator (onnxruntime-gpu).
         let package = needs.package.as_ref().unwrap_or(&source.package);
-        let version = request.version.as_ref().unwrap_or(&source.version);
-        let requirement = parse(&format!("{package}{extras} {version}"), place)?;
+        let requirement = parse(&format!("{package}{extras} {}", source.version), place)?;
         primary = Some(requirement.name.clone());
         requirements.push(requirement);
     }
@@ -110,11 +109,12 @@ fn requirements(
     Ok((primary, requirements))
 }
 
-fn buildable(request: &Request<'_>, manifest: &Manifest) -> BTreeSet<PackageName> {
+/// The packages that a request allows to be built from source.
+pub fn buildable(request: &Request<'_>) -> BTreeSet<PackageName> {
     let mut build = if request.only_wheels {
         BTreeSet::new()
     } else {
-        names(&manifest.packages.build)
+        names(&request.manifest.packages.build)
     };
     build.extend(request.build.iter().cloned());
     build

@@ -10,26 +10,20 @@ use crate::{
     types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
 };
 
-/// One change. In JSON: `{"kind": "accelerator", "value": "cpu"}`, `{"kind": "drop-python"}`.
+/// One change. In JSON: `{"kind": "accelerator", "value": "cpu"}`, `{"kind": "drop-only-wheels"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
 pub enum Change {
     /// `--accel`.
     Accelerator(AcceleratorRequest),
-    /// Leave out `--accel`.
-    DropAccelerator,
     /// `--python`.
     Python(PythonVersion),
-    /// Leave out `--python`.
-    DropPython,
     /// `--allow-build` for these packages.
     AllowBuild(BTreeSet<PackageName>),
     /// Leave out `--only-wheels`.
     DropOnlyWheels,
     /// Another version of the tool: `TOOL==VERSION`.
     ToolVersion(Version),
-    /// Leave out `==VERSION` behind the tool.
-    DropToolVersion,
     /// This NVIDIA driver in place of the machine's, or where there is none.
     Driver(#[serde(with = "spelled")] Version),
     /// The user may open the devices of AMD GPUs (on most systems: the group `render`).
@@ -93,16 +87,13 @@ impl Change {
         };
         match self {
             Self::Accelerator(wanted) => changed.accelerator = Some(*wanted),
-            Self::DropAccelerator => changed.accelerator = None,
             Self::Python(python) => changed.python = Some(*python),
-            Self::DropPython => changed.python = None,
             Self::AllowBuild(names) => {
                 changed.build.extend(names.iter().cloned());
                 changed.only_wheels = false;
             }
             Self::DropOnlyWheels => changed.only_wheels = false,
             Self::ToolVersion(version) => changed.version = Some(exactly(version)),
-            Self::DropToolVersion => changed.version = None,
             Self::Driver(_) | Self::DeviceAccess | Self::TorchIndexes => {}
         }
         changed
@@ -146,7 +137,7 @@ mod tests {
                 Change::Accelerator("cuda".parse().unwrap()),
                 r#"{"kind":"accelerator","value":"cuda"}"#,
             ),
-            (Change::DropPython, r#"{"kind":"drop-python"}"#),
+            (Change::DropOnlyWheels, r#"{"kind":"drop-only-wheels"}"#),
             (
                 Change::Driver("525.60.13".parse().unwrap()),
                 r#"{"kind":"driver","value":"525.60.13"}"#,

@@ -27,12 +27,14 @@ mod provider;
 mod range;
 mod request;
 mod resolve;
+mod tool_version;
+mod trial;
 mod ways_out;
 mod why;
 
 pub use accelerators::{AcceleratorRequest, kind_of};
-pub use assemble::parse as parse_requirement;
-pub use change::{Change, WayOut, WayResult};
+pub use assemble::{buildable, parse as parse_requirement};
+pub use change::{Change, WayOut, WayResult, exactly};
 pub use environment::marker_environment;
 pub use explain::Explanation;
 pub use needs::{AgreementId, HostFact, HostNeed, HostValue, Needs, Origin};
@@ -44,7 +46,7 @@ pub use request::{Request, TreeRequirements, fitting_pythons};
 pub use resolve::{Resolution, ResolveError, resolve};
 pub use why::{Why, why};
 
-use crate::{error::UserError, index::IndexError};
+use crate::{error::UserError, index::IndexError, types::Version};
 
 /// No plan.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,16 @@ pub enum SolveError {
         /// The single changes that were tried and work, cheapest first.
         ways: Vec<WayOut>,
     },
+    /// The version that was asked for was never published.
+    #[error("there is no {tool} {version}")]
+    NoSuchVersion {
+        /// The tool.
+        tool: String,
+        /// The version.
+        version: Version,
+        /// The next lower one, the next higher one and the newest.
+        nearest: Vec<Version>,
+    },
     /// A file of the plan has no digest, so it could not be verified.
     #[error("the index gives no sha256 for `{file}`")]
     NoDigest {
@@ -149,6 +161,7 @@ impl UserError for SolveError {
             Self::NoPython { .. } => "solve.no-python",
             Self::NoAccelerator { .. } => "solve.no-accelerator",
             Self::NoSolution { .. } => "solve.no-solution",
+            Self::NoSuchVersion { .. } => "solve.no-such-version",
             Self::NoDigest { .. } => "solve.no-digest",
             Self::Index(error) => error.code(),
         }
@@ -168,6 +181,10 @@ impl UserError for SolveError {
                 "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
             ),
             Self::NoSolution { explanation, .. } => explanation.way_out.clone(),
+            Self::NoSuchVersion { nearest, .. } => {
+                let nearest: Vec<_> = nearest.iter().map(ToString::to_string).collect();
+                Some(format!("the nearest that exist: {}", nearest.join(", ")))
+            }
             Self::NoDigest { .. } => {
                 Some("aienv uses no file it cannot verify; use an index that states hashes".to_owned())
             }

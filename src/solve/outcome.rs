@@ -144,6 +144,7 @@ impl Asked<'_> {
         ];
         if let Some(package) = self.primary(resolution) {
             let why = match &package.newer {
+                _ if self.request.version.is_some() => "you asked for it".to_owned(),
                 Some(newer) => too_new(&manifest.name, newer),
                 None => "the newest version".to_owned(),
             };
@@ -157,7 +158,8 @@ impl Asked<'_> {
         let mut remarks = Vec::new();
         let primary = self
             .primary(resolution)
-            .and_then(|package| package.newer.as_ref());
+            .and_then(|package| package.newer.as_ref())
+            .filter(|_| self.request.version.is_none());
         remarks.extend(primary.map(|newer| too_new(&self.request.manifest.name, newer)));
         if accelerator == Accelerator::Cpu
             && self.option.torch_index.is_none()

@@ -3,6 +3,7 @@
 use super::{
     Plan, Request, SolveError,
     request::attempt,
+    tool_version,
     ways_out::{to_a_gpu, to_a_plan},
 };
 use crate::{index::PackageIndex, types::Accelerator};
@@ -10,8 +11,10 @@ use crate::{index::PackageIndex, types::Accelerator};
 /// Plans a tool for a machine. A failure names the single changes that were tried and work; a plan
 /// that leaves a GPU idle names those that would put it to use.
 pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
+    tool_version::must_exist(request, index)?;
     match attempt(request, index) {
         Ok(mut plan) => {
+            plan.notes.extend(tool_version::remark(request));
             let fell_back = plan.lock.accelerator == Accelerator::Cpu
                 && request.accelerator.is_none()
                 && !request.host.gpus.is_empty();

@@ -9,6 +9,7 @@ use super::{
     outcome::{Asked, plan_of},
     problem::PythonCandidate,
     resolve::{ResolveError, resolve},
+    tool_version,
 };
 use crate::{
     catalog::manifest::{AcceleratorKind, Manifest},
@@ -73,10 +74,18 @@ pub struct TreeRequirements {
 
 /// One try at a plan, without looking for ways out.
 pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, SolveError> {
-    let manifest = request.manifest;
+    let manifest = &*tool_version::tailored(request.manifest, request.version.as_ref());
+    let follows_default = tool_version::follows_default(request);
+    let request = &Request {
+        manifest,
+        ..request.clone()
+    };
     let facts = TorchFacts::embedded();
     let pythons = fitting_pythons(request)?;
-    let choices = accelerators::choices(request.host, manifest, request.accelerator, facts);
+    let mut choices = accelerators::choices(request.host, manifest, request.accelerator, facts);
+    if follows_default {
+        tool_version::follow_default(&mut choices);
+    }
     let mut unreachable: Option<String> = None;
     let mut first_failure = None;
     // A plan with an older version of the tool, and the GPU it is for: another build for the same

@@ -1,15 +1,20 @@
-//! What would make an impossible plan possible: single changes, each tried by solving again.
+//! What would make an impossible plan possible, or bring a plan on the processor to the GPU: single
+//! changes, each tried by solving again.
 //!
 //! A hint that was not tried is a guess. The changes are ordered by what they cost a person: an
-//! option, then a permission, then a driver. What the index answered before it answers again from
-//! memory, so a try costs little.
+//! option of the command, another version of the tool, a permission, a driver. What the index
+//! answered before it answers again from memory, so a try costs little; changes that the facts
+//! rule out are not tried, and the number of tries is limited.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use super::{
     Change, Plan, SolveError, WayOut, WayResult,
-    accelerators::AcceleratorRequest,
+    accelerators::{self, AcceleratorOption, AcceleratorRequest, kind_of},
+    assemble::buildable,
     request::{Request, attempt},
+    tool_version,
+    trial::TrialIndex,
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
@@ -17,13 +22,19 @@ use crate::{
         cuda::{Capability, CudaFacts},
         torch::TorchFacts,
     },
-    host::{GpuVendor, NvidiaDriver},
-    index::PackageIndex,
+    host::{GpuVendor, Host, NvidiaDriver},
+    index::{IndexId, PackageIndex},
     types::{Accelerator, PackageName, PythonVersion, Version},
 };
 
 /// Ways that are told at most.
 const MOST: usize = 3;
+
+/// Plans that are tried at most in search of them.
+const TRIES: u32 = 20;
+
+/// Plans that are tried at most in search of an older release of the tool.
+const STEPS: usize = 5;
 
 /// The single changes that make a failed request work, cheapest first.
 pub fn to_a_plan(
@@ -32,46 +43,363 @@ pub fn to_a_plan(
     error: &SolveError,
 ) -> Vec<WayOut> {
     let source_only = match error {
-        SolveError::NoSolution { explanation, .. } => explanation.source_only.clone(),
-        SolveError::NoAccelerator { .. } | SolveError::NoPython { .. } => BTreeSet::new(),
+        SolveError::NoSolution { explanation, .. } => &explanation.source_only,
+        SolveError::NoAccelerator { .. } | SolveError::NoPython { .. } => &BTreeSet::new(),
         _ => return Vec::new(),
     };
-    let mut found = Vec::new();
-    for change in options(request)
-        .into_iter()
-        .chain(permission(request, &source_only))
-    {
-        if found.len() == MOST {
-            return found;
-        }
-        found.extend(try_out(request, index, change));
+    let mut search = Search::new(request, index, None);
+    search.options();
+    if !matches!(error, SolveError::NoPython { .. }) {
+        search.older_tool();
+        search.processor();
     }
-    if found.len() < MOST {
-        found.extend(newer_driver(request, index));
-    }
-    found
+    search.permission(source_only);
+    search.machine();
+    search.torch_indexes();
+    search.found
 }
 
-/// The single changes that bring a plan on the processor to the GPU, cheapest first.
+/// The single changes that bring a plan on the processor to a GPU, cheapest first.
 pub fn to_a_gpu(request: &Request<'_>, index: &dyn PackageIndex) -> Vec<WayOut> {
-    newer_driver(request, index).into_iter().collect()
+    let kinds = request.manifest.accelerators.keys();
+    let mut kinds = kinds.filter(|kind| **kind != AcceleratorKind::Cpu);
+    let Some(first) = kinds.next() else {
+        return Vec::new();
+    };
+    // One kind narrows every try to it. Of several, the result shows which it is.
+    let only = kinds.next().is_none().then_some(*first);
+    let mut search = Search::new(request, index, Some(Goal { only }));
+    search.older_tool();
+    search.machine();
+    search.torch_indexes();
+    search.found
 }
 
-/// Tries one change.
-fn try_out(request: &Request<'_>, index: &dyn PackageIndex, change: Change) -> Option<WayOut> {
-    let host = change.host(request.host);
-    let plan = attempt(&change.request(request, &host), index).ok()?;
-    Some(way(change, &plan))
+/// A plan that is wanted beyond any plan at all: one that uses a GPU.
+struct Goal {
+    /// The one kind of GPU build the tool has.
+    only: Option<AcceleratorKind>,
+}
+
+/// A search for ways out.
+struct Search<'s, 'r> {
+    request: &'s Request<'r>,
+    index: TrialIndex<'s>,
+    goal: Option<Goal>,
+    left: Cell<u32>,
+    found: Vec<WayOut>,
+}
+
+impl<'s, 'r> Search<'s, 'r> {
+    fn new(request: &'s Request<'r>, index: &'s dyn PackageIndex, goal: Option<Goal>) -> Self {
+        Self {
+            request,
+            index: TrialIndex::of(index),
+            goal,
+            left: Cell::new(TRIES),
+            found: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.found.len() >= MOST || self.left.get() == 0
+    }
+
+    /// The plan of a changed request, if there is one and it is what is searched for.
+    fn plan(&self, changed: &Request<'_>) -> Option<Plan> {
+        self.left.set(self.left.get().checked_sub(1)?);
+        let Some(goal) = &self.goal else {
+            return attempt(changed, &self.index).ok();
+        };
+        let narrowed = Request {
+            accelerator: goal.only.map(AcceleratorRequest::Kind),
+            ..changed.clone()
+        };
+        let plan = attempt(&narrowed, &self.index).ok()?;
+        (plan.lock.accelerator != Accelerator::Cpu).then_some(plan)
+    }
+
+    /// Tries one change, and keeps it if it works.
+    fn try_out(&mut self, change: Change) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        let host = change.host(self.request.host);
+        let plan = self.plan(&change.request(self.request, &host));
+        let works = plan.is_some();
+        self.found
+            .extend(plan.map(|plan| way(change, &plan, self.request)));
+        works
+    }
+
+    /// Takes a restriction back, and says what that comes to as a choice of its own: what was asked
+    /// for once and kept with an installed tool can be replaced, but not left out.
+    fn loosen(&mut self, loosened: Request<'_>, choice: impl FnOnce(&Plan) -> Option<Change>) {
+        if self.is_over() {
+            return;
+        }
+        if let Some(change) = self.plan(&loosened).as_ref().and_then(choice) {
+            self.try_out(change);
+        }
+    }
+
+    /// Options of the command line that could be others.
+    fn options(&mut self) {
+        let request = self.request;
+        if request.version.is_some() {
+            let any = Request {
+                version: None,
+                ..request.clone()
+            };
+            self.loosen(any, |plan| {
+                Some(Change::ToolVersion(plan.lock.version.clone()))
+            });
+        }
+        if request.accelerator.is_some() {
+            let any = Request {
+                accelerator: None,
+                ..request.clone()
+            };
+            self.loosen(any, |plan| {
+                Some(Change::Accelerator(asking_for(plan.lock.accelerator)))
+            });
+        }
+        if request.only_wheels {
+            self.try_out(Change::DropOnlyWheels);
+        }
+        if request.python.is_some() {
+            let any = Request {
+                python: None,
+                ..request.clone()
+            };
+            self.loosen(any, |plan| {
+                PythonVersion::of(plan.lock.python.version()).map(Change::Python)
+            });
+        }
+    }
+
+    /// The newest release before those the manifest is made for that works.
+    fn older_tool(&mut self) {
+        let request = self.request;
+        if self.is_over() || request.version.is_some() {
+            return;
+        }
+        let Some(mut versions) = tool_version::older(request, &self.index) else {
+            return;
+        };
+        let needs_torch = tool_version::needs_torch(request, &self.index);
+        let mut best = None;
+        // The builds are tried one after the other, and an earlier one may do for an older release
+        // only. So what was found is outdone until nothing newer works.
+        for _ in 0..STEPS {
+            let older = Request {
+                version: Some(versions.clone()),
+                ..request.clone()
+            };
+            let Some(plan) = self.plan(&older) else { break };
+            // A release from before a tool used torch at all is not an older version of the same.
+            let mut packages = plan.lock.packages.iter();
+            if needs_torch && !packages.any(|package| package.name.as_ref() == "torch") {
+                break;
+            }
+            versions = tool_version::above(&versions, &plan.lock.version);
+            best = Some(plan.lock.version);
+        }
+        if let Some(version) = best {
+            self.try_out(Change::ToolVersion(version));
+        }
+    }
+
+    /// The processor in place of the GPU.
+    fn processor(&mut self) {
+        let has_cpu = self
+            .request
+            .manifest
+            .accelerators
+            .contains_key(&AcceleratorKind::Cpu);
+        if has_cpu && self.request.accelerator.is_none() {
+            let cpu = AcceleratorRequest::Build(Accelerator::Cpu);
+            self.try_out(Change::Accelerator(cpu));
+        }
+    }
+
+    /// Packages that may not be built and could be.
+    fn permission(&mut self, source_only: &BTreeSet<PackageName>) {
+        let with_wheels_only_left_out = Request {
+            only_wheels: false,
+            ..self.request.clone()
+        };
+        let allowed = buildable(&with_wheels_only_left_out);
+        let missing: BTreeSet<_> = source_only.difference(&allowed).cloned().collect();
+        if missing.is_empty() || self.is_over() {
+            return;
+        }
+        let change = Change::AllowBuild(missing.clone());
+        if !self.try_out(change.clone()) && self.index.met_unbuilt(&missing) {
+            let text = format!(
+                "{} may help: what it needs is known only after building it",
+                named(&change, self.request)
+            );
+            self.found.push(untried(change, text));
+        }
+    }
+
+    /// What could be changed on the machine.
+    fn machine(&mut self) {
+        let host = self.request.host;
+        let access = host.amd.as_ref();
+        let access = access.is_some_and(|amd| !(amd.kfd_accessible && amd.render_accessible));
+        if access && self.brings_builds(&Change::DeviceAccess) {
+            self.try_out(Change::DeviceAccess);
+        }
+        for driver in drivers(host) {
+            let change = Change::Driver(driver);
+            if self.brings_builds(&change) && self.try_out(change) {
+                break;
+            }
+        }
+    }
+
+    /// Whether a change of the machine makes builds possible that were not.
+    fn brings_builds(&self, change: &Change) -> bool {
+        let now = self.builds(self.request.host);
+        let then = self.builds(&change.host(self.request.host));
+        then.iter().any(|build| !now.contains(build))
+    }
+
+    fn builds(&self, host: &Host) -> Vec<AcceleratorOption> {
+        let request = self.request;
+        let manifest = tool_version::tailored(request.manifest, request.version.as_ref());
+        let facts = TorchFacts::embedded();
+        let mut choices = accelerators::choices(host, &manifest, request.accelerator, facts);
+        for option in &mut choices.options {
+            // How it is told, and what the host has, is not what the build is.
+            option.why.clear();
+            option.host.clear();
+        }
+        choices.options
+    }
+
+    /// Builds that only a torch index has that does not answer.
+    fn torch_indexes(&mut self) {
+        let Ok(torch) = "torch".parse() else { return };
+        if self.is_over() {
+            return;
+        }
+        let builds = self.builds(self.request.host).into_iter();
+        let silent = builds
+            .filter(|option| self.goal.is_none() || option.kind != AcceleratorKind::Cpu)
+            .filter_map(|option| match option.torch_index? {
+                IndexId::Torch(build) => Some((build, IndexId::Torch(build))),
+                IndexId::Default => None,
+            })
+            .find_map(|(build, id)| match self.index.releases(&id, &torch) {
+                Err(error) if error.is_unreachable() => Some((build, error)),
+                _ => None,
+            });
+        if let Some((build, error)) = silent {
+            let text = format!(
+                "`--torch-mirror URL` with an index that has the {build} builds of torch may help: \
+                 {error}"
+            );
+            self.found.push(untried(Change::TorchIndexes, text));
+        }
+    }
+}
+
+/// Drivers worth trying: newer ones, lowest first, then the last branch for a card that newer
+/// drivers have left behind.
+fn drivers(host: &Host) -> Vec<Version> {
+    let facts = CudaFacts::embedded();
+    let os = host.os.family;
+    let nvidia = host
+        .gpus
+        .iter()
+        .filter(|gpu| gpu.vendor == GpuVendor::Nvidia);
+    let generations: Vec<_> = nvidia
+        .filter_map(|gpu| gpu.compute_capability)
+        .filter_map(|(major, minor)| facts.architecture(Capability(major, minor)))
+        .collect();
+    let current = host.nvidia.as_ref();
+    let current = current.and_then(|nvidia| nvidia.version.as_ref());
+    // What runs a build, and what knows a card.
+    let floors = TorchFacts::embedded()
+        .cuda_builds(host.cpu.arch)
+        .into_iter();
+    let floors = floors.filter_map(|build| facts.floor(build, os));
+    let knows = generations.iter().filter_map(|card| card.lowest_driver(os));
+    let newer: BTreeSet<&Version> = floors
+        .chain(knows)
+        .filter(|driver| current.is_none_or(|current| *driver > current))
+        .filter(|driver| {
+            let mut cards = generations.iter();
+            cards.any(|card| {
+                card.lowest_driver(os)
+                    .is_none_or(|lowest| lowest <= *driver)
+                    && card
+                        .last_branch
+                        .is_none_or(|last| branch(driver) <= last.into())
+            })
+        })
+        .collect();
+    let last = generations.iter().filter_map(|card| card.last_branch);
+    let older: BTreeSet<u16> = last
+        .filter(|last| current.is_some_and(|current| branch(current) > (*last).into()))
+        .collect();
+    let older = older
+        .into_iter()
+        .rev()
+        .map(|last| Version::new([u64::from(last)]));
+    newer.into_iter().cloned().chain(older).collect()
+}
+
+/// The branch of a driver: 580 of 580.95.05.
+fn branch(driver: &Version) -> u64 {
+    driver.release().first().copied().unwrap_or(0)
+}
+
+/// How a build is asked for: by its kind where there are several of it.
+fn asking_for(accelerator: Accelerator) -> AcceleratorRequest {
+    match accelerator {
+        Accelerator::Cuda(..) | Accelerator::Rocm(..) => {
+            AcceleratorRequest::Kind(kind_of(accelerator))
+        }
+        other => AcceleratorRequest::Build(other),
+    }
 }
 
 /// A change that works, in words.
-fn way(change: Change, plan: &Plan) -> WayOut {
+fn way(change: Change, plan: &Plan, request: &Request<'_>) -> WayOut {
     let lock = &plan.lock;
-    let what = match &change {
+    WayOut {
+        text: format!(
+            "{} works: {} {} on {}",
+            named(&change, request),
+            lock.tool,
+            lock.version,
+            lock.accelerator
+        ),
+        change,
+        result: Some(WayResult {
+            version: lock.version.clone(),
+            accelerator: lock.accelerator,
+        }),
+    }
+}
+
+fn untried(change: Change, text: String) -> WayOut {
+    WayOut {
+        change,
+        text,
+        result: None,
+    }
+}
+
+/// What a person does to make a change.
+fn named(change: &Change, request: &Request<'_>) -> String {
+    match change {
         Change::Accelerator(build) => format!("`--accel {build}`"),
-        Change::DropAccelerator => "leaving out `--accel`".to_owned(),
         Change::Python(python) => format!("`--python {python}`"),
-        Change::DropPython => "leaving out `--python`".to_owned(),
         Change::AllowBuild(names) => {
             let options: Vec<_> = names
                 .iter()
@@ -80,106 +408,19 @@ fn way(change: Change, plan: &Plan) -> WayOut {
             format!("`{}`", options.join(" "))
         }
         Change::DropOnlyWheels => "leaving out `--only-wheels`".to_owned(),
-        Change::ToolVersion(version) => format!("`{}=={version}`", lock.tool),
-        Change::DropToolVersion => format!("`{}` without a version", lock.tool),
+        Change::ToolVersion(version) => format!("`{}=={version}`", request.manifest.name),
         Change::Driver(driver) => {
-            format!("NVIDIA driver {} or newer", NvidiaDriver::spelled(driver))
+            let spelled = NvidiaDriver::spelled(driver);
+            let current = request.host.nvidia.as_ref();
+            let current = current.and_then(|nvidia| nvidia.version.as_ref());
+            match current {
+                Some(current) if current > driver => {
+                    format!("NVIDIA driver {spelled}, the last branch for the card,")
+                }
+                _ => format!("NVIDIA driver {spelled} or newer"),
+            }
         }
         Change::DeviceAccess => "access to the devices of the AMD GPU".to_owned(),
         Change::TorchIndexes => "a torch index that answers".to_owned(),
-    };
-    WayOut {
-        change,
-        text: format!(
-            "{what} works: {} {} on {}",
-            lock.tool, lock.version, lock.accelerator
-        ),
-        result: Some(WayResult {
-            version: lock.version.clone(),
-            accelerator: lock.accelerator,
-        }),
     }
-}
-
-/// Options of the command line that could be given or left out.
-fn options(request: &Request<'_>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if request.version.is_some() {
-        changes.push(Change::DropToolVersion);
-    }
-    let has_cpu = request
-        .manifest
-        .accelerators
-        .contains_key(&AcceleratorKind::Cpu);
-    if request.accelerator.is_some() {
-        changes.push(Change::DropAccelerator);
-    } else if has_cpu {
-        let cpu = AcceleratorRequest::Build(Accelerator::Cpu);
-        changes.push(Change::Accelerator(cpu));
-    }
-    if request.only_wheels {
-        changes.push(Change::DropOnlyWheels);
-    }
-    if request.python.is_some() {
-        changes.push(Change::DropPython);
-        let pythons: BTreeSet<_> = request
-            .pythons
-            .iter()
-            .filter_map(|candidate| PythonVersion::of(candidate.version()))
-            .collect();
-        let others = pythons.into_iter().rev();
-        changes.extend(
-            others
-                .filter(|python| Some(*python) != request.python)
-                .map(Change::Python),
-        );
-    }
-    changes
-}
-
-/// Packages that may not be built and could be.
-fn permission(request: &Request<'_>, source_only: &BTreeSet<PackageName>) -> Option<Change> {
-    let missing: BTreeSet<_> = source_only.difference(&request.build).cloned().collect();
-    (!missing.is_empty()).then_some(Change::AllowBuild(missing))
-}
-
-/// The lowest driver with which a CUDA build would do, if a newer driver is what is missing.
-fn newer_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<WayOut> {
-    let manifest = request.manifest;
-    let wanted = match request.accelerator {
-        None => AcceleratorRequest::Kind(AcceleratorKind::Cuda),
-        Some(asked) if asked.kind() == AcceleratorKind::Cuda => asked,
-        Some(_) => return None,
-    };
-    let mut gpus = request.host.gpus.iter();
-    if !manifest.accelerators.contains_key(&AcceleratorKind::Cuda)
-        || !gpus.any(|gpu| gpu.vendor == GpuVendor::Nvidia)
-    {
-        return None;
-    }
-    let current = request.host.nvidia.as_ref();
-    let current = current.and_then(|nvidia| nvidia.version.as_ref());
-    let os = request.host.os.family;
-    let floors: BTreeSet<&Version> = TorchFacts::embedded()
-        .cuda_builds(request.host.cpu.arch)
-        .into_iter()
-        .filter_map(|build| CudaFacts::embedded().floor(build, os))
-        .chain(request.host.gpus.iter().filter_map(|gpu| {
-            let (major, minor) = gpu.compute_capability?;
-            CudaFacts::embedded().lowest_driver(Capability(major, minor), os)
-        }))
-        .filter(|floor| current.is_none_or(|current| *floor > current))
-        .collect();
-    for floor in floors {
-        let change = Change::Driver(floor.clone());
-        let host = change.host(request.host);
-        let changed = Request {
-            accelerator: Some(wanted),
-            ..change.request(request, &host)
-        };
-        if let Ok(plan) = attempt(&changed, index) {
-            return Some(way(change, &plan));
-        }
-    }
-    None
 }

@@ -6,6 +6,7 @@
 //! it done.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -30,6 +31,8 @@ pub struct BuildingIndex<'a> {
     pub python: Option<&'a PythonCandidate>,
     /// The platform the plan is for.
     pub target: Target,
+    /// Packages that may be built.
+    pub allowed: BTreeSet<PackageName>,
     /// Let builds use the network.
     pub network: bool,
     /// One build at a time: a build uses all cores itself.
@@ -37,6 +40,12 @@ pub struct BuildingIndex<'a> {
 }
 
 impl BuildingIndex<'_> {
+    /// A search for ways out asks about packages that nobody has allowed to be built.
+    fn may_build(&self, file: &DistFile) -> bool {
+        file.name_and_version()
+            .is_some_and(|(name, _)| self.allowed.contains(&name))
+    }
+
     fn built(&self, file: &DistFile, reason: &str) -> Result<CoreMetadata, IndexError> {
         let bad = |reason: String| IndexError::BadMetadata {
             file: file.file_name.clone(),
@@ -141,7 +150,9 @@ impl PackageIndex for BuildingIndex<'_> {
 
     fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> {
         match self.index.metadata(file) {
-            Err(IndexError::NeedsBuild { reason, .. }) => self.built(file, &reason).map(Arc::new),
+            Err(IndexError::NeedsBuild { reason, .. }) if self.may_build(file) => {
+                self.built(file, &reason).map(Arc::new)
+            }
             answer => answer,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::{requirements::RequirementsError, state::StateError};
+use super::{reference::ReferenceError, requirements::RequirementsError, state::StateError};
 use crate::{
     build::BuildError,
     catalog::CatalogError,
@@ -22,6 +22,9 @@ pub enum ToolError {
     /// The catalogue has no such tool, or its manifest is broken.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The tool was not named the way tools are.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// There is no plan.
     #[error(transparent)]
     Solve(#[from] SolveError),
@@ -167,6 +170,7 @@ impl UserError for ToolError {
     fn code(&self) -> &'static str {
         match self {
             Self::Catalog(error) => error.code(),
+            Self::Reference(error) => error.code(),
             Self::Solve(error) => error.code(),
             Self::Fetch(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -196,6 +200,7 @@ impl UserError for ToolError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Catalog(error) => error.hint(),
+            Self::Reference(error) => error.hint(),
             Self::Solve(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
             Self::Store(error) => error.hint(),
@@ -250,6 +255,7 @@ impl UserError for ToolError {
     fn is_usage(&self) -> bool {
         match self {
             Self::Catalog(error) => error.is_usage(),
+            Self::Reference(error) => error.is_usage(),
             Self::Solve(error) => error.is_usage(),
             Self::Launch(error) => error.is_usage(),
             Self::NotInstalled { .. } => true,

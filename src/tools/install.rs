@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Manager, ToolError,
+    Manager, ReferenceError, ToolError,
     planning::{PlanOptions, Planned, Wanted},
     state::{ToolState, Wishes, write_atomically},
 };
@@ -436,7 +436,14 @@ impl Manager {
             });
         }
         let wanted = match manifest {
-            Some(reference) => self.wanted(reference)?,
+            Some(reference) => {
+                let wanted = self.wanted(reference)?;
+                if wanted.wishes.version.is_some() {
+                    let text = reference.to_owned();
+                    return Err(ReferenceError::Locked { text }.into());
+                }
+                wanted
+            }
             None if lock.manifest.is_empty() => self.wanted(&lock.tool)?,
             None => Wanted::new(Loaded::from_kept(lock.manifest.clone(), path)?),
         };
@@ -460,13 +467,16 @@ impl Manager {
     /// The wishes of an installed tool with those of the command line on top.
     pub fn wishes(
         &self,
-        name: &str,
+        wanted: &Wanted,
         options: &PlanOptions,
         accelerator: Option<&str>,
     ) -> Result<Wishes, ToolError> {
-        let mut wishes = ToolState::load(&self.home, name)?
+        let mut wishes = ToolState::load(&self.home, wanted.name())?
             .map(|state| state.wishes)
             .unwrap_or_default();
+        if wanted.wishes.version.is_some() {
+            wishes.version = wanted.wishes.version.clone();
+        }
         if let Some(accelerator) = accelerator {
             wishes.accelerator = Some(accelerator.to_owned());
         }

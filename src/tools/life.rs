@@ -16,7 +16,7 @@ use crate::{
     progress::{Progress as _, Silent},
     solve::{Plan, parse_requirement},
     store::Kind,
-    types::Sha256,
+    types::{Sha256, Version},
 };
 
 /// What a removal left behind.
@@ -30,17 +30,26 @@ pub struct Removal {
 
 impl Manager {
     /// What an upgrade would install: the current manifest of the catalogue, the same wishes.
-    pub fn upgrade_wanted(&self, state: &ToolState) -> Result<Wanted, ToolError> {
+    /// `version` takes the place of the version that was asked for before.
+    pub fn upgrade_wanted(
+        &self,
+        state: &ToolState,
+        version: Option<Version>,
+    ) -> Result<Wanted, ToolError> {
         // A tool installed from a file keeps the manifest it was installed from.
         let loaded = match self.catalog().get(&state.name) {
             Some(loaded) => loaded.clone(),
             None => self.manifest_of(state)?,
         };
-        Ok(Wanted {
+        let mut wanted = Wanted {
             loaded,
             wishes: state.wishes.clone(),
             pins: BTreeMap::new(),
-        })
+        };
+        if let Some(version) = wanted.checked(version)? {
+            wanted.wishes.version = Some(version);
+        }
+        Ok(wanted)
     }
 
     /// The tool with more packages, its torch family as it is.
@@ -197,11 +206,15 @@ impl Manager {
         })
     }
 
-    /// Keeps a tool from being upgraded, or lets it go again.
+    /// Keeps a tool from being upgraded, or lets it go again, from a version that was asked for
+    /// too.
     pub fn pin(&self, name: &str, pinned: bool) -> Result<ToolState, ToolError> {
         let _lock = self.lock_tool(name)?;
         let mut state = self.installed(name)?;
         state.pinned = pinned;
+        if !pinned {
+            state.wishes.version = None;
+        }
         state.save(&self.home)?;
         Ok(state)
     }

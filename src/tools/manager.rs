@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{ToolError, state::ToolState};
+use super::{Reference, ToolError, state::ToolState};
 use crate::{
     catalog::Catalog,
     fetch::{Download, FetchError, FetchOptions, Fetched, Fetcher},
@@ -116,9 +116,12 @@ impl Manager {
         Ok(ToolState::load_all(&self.home)?)
     }
 
-    /// The tool a person names, with its manifest.
+    /// The tool a person names, with its manifest: `TOOL`, `TOOL==VERSION` or a manifest's path.
     pub fn wanted(&self, reference: &str) -> Result<Wanted, ToolError> {
-        Ok(Wanted::new(self.catalog.resolve(reference)?))
+        let Reference { tool, version } = Reference::parse(reference)?;
+        let mut wanted = Wanted::new(self.catalog.resolve(tool)?);
+        wanted.wishes.version = wanted.checked(version)?;
+        Ok(wanted)
     }
 
     /// The record of an installed tool; an error that says so when it is not installed.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Manager, ToolError,
+    Manager, ReferenceError, ToolError,
     building::BuildingIndex,
     requirements::{self, Stated},
     state::Wishes,
@@ -22,8 +22,8 @@ use crate::{
     lock::{LockedPython, LockedTree},
     prefix::{InterpreterCache, lock_system_python},
     solve::{
-        AcceleratorRequest, Plan, Request, SolveError, TreeRequirements, Why, fitting_pythons,
-        parse_requirement, plan, why,
+        AcceleratorRequest, Plan, Request, SolveError, TreeRequirements, Why, buildable, exactly,
+        fitting_pythons, parse_requirement, plan, why,
     },
     store::Kind,
     types::{PackageName, PythonVersion, Requirement, Sha256, Version},
@@ -70,6 +70,21 @@ impl Wanted {
             loaded,
             wishes: Wishes::default(),
             pins: BTreeMap::new(),
+        }
+    }
+
+    /// A version that is wanted of this tool, if it is one whose version can be chosen.
+    pub(super) fn checked(
+        &self,
+        version: Option<Version>,
+    ) -> Result<Option<Version>, ReferenceError> {
+        let manifest = &self.loaded.manifest;
+        match &manifest.source {
+            Source::Tree(tree) if version.is_some() => Err(ReferenceError::Tree {
+                title: manifest.title.clone(),
+                version: tree.version.clone(),
+            }),
+            _ => Ok(version),
         }
     }
 
@@ -181,7 +196,7 @@ impl Manager {
             host,
             pythons,
             tree,
-            version: None,
+            version: wishes.version.as_ref().map(exactly),
             accelerator: options.accelerator.or(asked),
             python: options.python.or(wishes.python),
             build: options.build.iter().cloned().chain(allowed).collect(),
@@ -199,6 +214,7 @@ impl Manager {
             // Builds run here, whatever machine the plan is for.
             python: if here { fitting.first() } else { None },
             target: host.target(),
+            allowed: buildable(&request),
             network: options.build_network,
             building: Mutex::default(),
         };

@@ -50,6 +50,9 @@ pub struct Wishes {
     /// `--accel`, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
+    /// The version behind `==` of `TOOL==VERSION`; an upgrade keeps to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
     /// `--python`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PythonVersion>,
