@@ -73,6 +73,8 @@ impl Failure {
             let _ = write!(text, "\n  {}: {cause}", style("cause").red().for_stderr());
         }
         if let Some(hint) = self.error.hint() {
+            // Further lines stand below the first.
+            let hint = hint.replace('\n', "\n         ");
             let _ = write!(text, "\n   {}: {hint}", style("hint").cyan().for_stderr());
         }
         text

@@ -1,6 +1,6 @@
 //! `aienv plan`
 
-use console::style;
+use console::{measure_text_width, style};
 use serde::Serialize;
 
 use super::{Context, Outcome, output, solving::SolvingArgs};
@@ -68,17 +68,33 @@ fn head(plan: &Plan) -> String {
     let lock = &plan.lock;
     let tool = style(&lock.tool).bold();
     let mut text = format!("{tool} {} for {}\n\n", lock.version, lock.target);
-    let width =
-        |of: fn(&Choice) -> &str| plan.choices.iter().map(|c| of(c).len()).max().unwrap_or(0);
-    let (what, chosen) = (width(|choice| &choice.what), width(|choice| &choice.chosen));
-    for choice in &plan.choices {
-        let why = style(&choice.why).dim();
-        text += &format!(
-            "  {:what$}  {:chosen$}  {why}\n",
-            choice.what, choice.chosen
-        );
-    }
+    text += &decided(&plan.choices);
     text.push('\n');
+    text
+}
+
+/// The choices with their reasons, in columns.
+pub fn decided(choices: &[Choice]) -> String {
+    let what = choices
+        .iter()
+        .map(|choice| measure_text_width(&choice.what));
+    let what = what.max().unwrap_or(0);
+    // A fact without a reason, the machine, may be as long as it is.
+    let chosen = choices.iter().filter(|choice| !choice.why.is_empty());
+    let chosen = chosen.map(|choice| measure_text_width(&choice.chosen));
+    let chosen = chosen.max().unwrap_or(0);
+    let mut text = String::new();
+    for Choice {
+        what: name,
+        chosen: value,
+        why,
+    } in choices
+    {
+        let why = style(why).dim();
+        let line = format!("  {name:what$}  {value:chosen$}  {why}");
+        text += line.trim_end();
+        text.push('\n');
+    }
     text
 }
 
@@ -98,8 +114,12 @@ fn tail(plan: &Plan, manager: &Manager) -> String {
     for note in plan.notes.iter().filter(|note| !told(note)) {
         text += &format!("  {} {note}\n", style("note:").yellow());
     }
+    if !plan.ways.is_empty() {
+        let label = style("note:").yellow();
+        text += &format!("  {label} the GPU would be used with\n");
+    }
     for way in &plan.ways {
-        text += &format!("  {} for the GPU, {}\n", style("note:").yellow(), way.text);
+        text += &format!("        {}\n", way.text);
     }
     text
 }

@@ -25,6 +25,7 @@ mod planning;
 mod problem;
 mod provider;
 mod range;
+mod reasons;
 mod request;
 mod resolve;
 mod tool_version;
@@ -134,6 +135,17 @@ impl SolveError {
         }
     }
 
+    /// The error with what decides of the machine before its other facts.
+    fn on(mut self, machine: String) -> Self {
+        let fact = format!("this machine: {machine}");
+        match &mut self {
+            Self::NoAccelerator { rejected, .. } => rejected.insert(0, fact),
+            Self::NoSolution { explanation, .. } => explanation.facts.insert(0, fact),
+            _ => {}
+        }
+        self
+    }
+
     /// The error with ways out in it, if it is one that has them.
     fn with_ways(mut self, found: Vec<WayOut>) -> Self {
         if let Self::NoPython { ways, .. }
@@ -144,6 +156,19 @@ impl SolveError {
         }
         self
     }
+}
+
+/// Ways out as a hint: each on a line of its own.
+fn told(ways: &[WayOut]) -> String {
+    let tried = ways.iter().filter(|way| way.result.is_some()).count();
+    let heading = match tried {
+        0 => None,
+        1 => Some("this works"),
+        _ => Some("one of these works"),
+    };
+    let texts = ways.iter().map(|way| way.text.as_str());
+    let lines: Vec<&str> = heading.into_iter().chain(texts).collect();
+    lines.join("\n")
 }
 
 fn reasons(rejected: &[String]) -> String {
@@ -170,16 +195,16 @@ impl UserError for SolveError {
     fn hint(&self) -> Option<String> {
         let ways = self.ways();
         if !ways.is_empty() {
-            let texts: Vec<_> = ways.iter().map(|way| way.text.as_str()).collect();
-            return Some(texts.join("; "));
+            return Some(told(ways));
         }
         match self {
             Self::NoPython { .. } => Some(
                 "let aienv download one (`--python-preference managed`), or install a matching CPython".to_owned(),
             ),
-            Self::NoAccelerator { .. } => Some(
-                "`aienv host` shows what was found, `aienv info TOOL` what the tool runs on; `--host FILE` plans for another machine".to_owned(),
-            ),
+            Self::NoAccelerator { tool, .. } => Some(format!(
+                "`aienv info {tool}` shows what it runs on, `aienv host` what was found here; \
+                 `aienv what-if {tool} --gpu NAME` plans for another GPU"
+            )),
             Self::NoSolution { explanation, .. } => explanation.way_out.clone(),
             Self::NoSuchVersion { nearest, .. } => {
                 let nearest: Vec<_> = nearest.iter().map(ToString::to_string).collect();

@@ -1,7 +1,7 @@
 //! A plan, or a refusal that says what would help.
 
 use super::{
-    Plan, Request, SolveError,
+    Plan, Request, SolveError, reasons,
     request::attempt,
     tool_version,
     ways_out::{to_a_gpu, to_a_plan},
@@ -21,11 +21,12 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
             if fell_back {
                 plan.ways = to_a_gpu(request, index);
             }
+            reasons::complete(&mut plan, request);
             Ok(plan)
         }
         Err(error) => {
             let ways = to_a_plan(request, index, &error);
-            Err(error.with_ways(ways))
+            Err(error.with_ways(ways).on(reasons::machine(request.host)))
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Request<'a> {
     pub manifest: &'a Manifest,
     /// Its text, which the lock keeps.
     pub manifest_text: &'a str,
+    /// How commands on this machine call the tool: its name, or the path of its manifest. `None`
+    /// when the plan is for another machine, where advice must not be a command to install.
+    pub reference: Option<&'a str>,
     /// The machine.
     pub host: &'a Host,
     /// Every interpreter that may be used, in any order.

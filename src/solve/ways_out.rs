@@ -24,7 +24,7 @@ use crate::{
     },
     host::{GpuVendor, Host, NvidiaDriver},
     index::{IndexId, PackageIndex},
-    types::{Accelerator, PackageName, PythonVersion, Version},
+    types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
 };
 
 /// Ways that are told at most.
@@ -187,6 +187,15 @@ impl<'s, 'r> Search<'s, 'r> {
         let Some(mut versions) = tool_version::older(request, &self.index) else {
             return;
         };
+        let serves = |build: &AcceleratorOption| build.kind != AcceleratorKind::Cpu;
+        if self.goal.is_some()
+            && !self
+                .builds(request.host, Some(&versions))
+                .iter()
+                .any(serves)
+        {
+            return;
+        }
         let needs_torch = tool_version::needs_torch(request, &self.index);
         let mut best = None;
         // The builds are tried one after the other, and an earlier one may do for an older release
@@ -238,7 +247,7 @@ impl<'s, 'r> Search<'s, 'r> {
         if !self.try_out(change.clone()) && self.index.met_unbuilt(&missing) {
             let text = format!(
                 "{} may help: what it needs is known only after building it",
-                named(&change, self.request)
+                told(&change, self.request)
             );
             self.found.push(untried(change, text));
         }
@@ -262,14 +271,16 @@ impl<'s, 'r> Search<'s, 'r> {
 
     /// Whether a change of the machine makes builds possible that were not.
     fn brings_builds(&self, change: &Change) -> bool {
-        let now = self.builds(self.request.host);
-        let then = self.builds(&change.host(self.request.host));
+        let versions = self.request.version.as_ref();
+        let now = self.builds(self.request.host, versions);
+        let then = self.builds(&change.host(self.request.host), versions);
         then.iter().any(|build| !now.contains(build))
     }
 
-    fn builds(&self, host: &Host) -> Vec<AcceleratorOption> {
+    /// The builds of a machine for some versions of the tool.
+    fn builds(&self, host: &Host, versions: Option<&VersionSpecifiers>) -> Vec<AcceleratorOption> {
         let request = self.request;
-        let manifest = tool_version::tailored(request.manifest, request.version.as_ref());
+        let manifest = tool_version::tailored(request.manifest, versions);
         let facts = TorchFacts::embedded();
         let mut choices = accelerators::choices(host, &manifest, request.accelerator, facts);
         for option in &mut choices.options {
@@ -286,7 +297,8 @@ impl<'s, 'r> Search<'s, 'r> {
         if self.is_over() {
             return;
         }
-        let builds = self.builds(self.request.host).into_iter();
+        let versions = self.request.version.as_ref();
+        let builds = self.builds(self.request.host, versions).into_iter();
         let silent = builds
             .filter(|option| self.goal.is_none() || option.kind != AcceleratorKind::Cpu)
             .filter_map(|option| match option.torch_index? {
@@ -298,10 +310,8 @@ impl<'s, 'r> Search<'s, 'r> {
                 _ => None,
             });
         if let Some((build, error)) = silent {
-            let text = format!(
-                "`--torch-mirror URL` with an index that has the {build} builds of torch may help: \
-                 {error}"
-            );
+            let text =
+                format!("`--torch-mirror URL` of an index with {build} builds may help: {error}");
             self.found.push(untried(Change::TorchIndexes, text));
         }
     }
@@ -371,13 +381,16 @@ fn asking_for(accelerator: Accelerator) -> AcceleratorRequest {
 /// A change that works, in words.
 fn way(change: Change, plan: &Plan, request: &Request<'_>) -> WayOut {
     let lock = &plan.lock;
+    let on = match lock.accelerator {
+        Accelerator::Cpu => "the processor".to_owned(),
+        gpu => format!("the GPU ({gpu})"),
+    };
     WayOut {
         text: format!(
-            "{} works: {} {} on {}",
-            named(&change, request),
+            "{}: {} {} on {on}",
+            told(&change, request),
             lock.tool,
-            lock.version,
-            lock.accelerator
+            lock.version
         ),
         change,
         result: Some(WayResult {
@@ -396,31 +409,69 @@ fn untried(change: Change, text: String) -> WayOut {
 }
 
 /// What a person does to make a change.
-fn named(change: &Change, request: &Request<'_>) -> String {
+fn told(change: &Change, request: &Request<'_>) -> String {
     match change {
-        Change::Accelerator(build) => format!("`--accel {build}`"),
-        Change::Python(python) => format!("`--python {python}`"),
-        Change::AllowBuild(names) => {
-            let options: Vec<_> = names
-                .iter()
-                .map(|name| format!("--allow-build {name}"))
-                .collect();
-            format!("`{}`", options.join(" "))
-        }
-        Change::DropOnlyWheels => "leaving out `--only-wheels`".to_owned(),
-        Change::ToolVersion(version) => format!("`{}=={version}`", request.manifest.name),
         Change::Driver(driver) => {
             let spelled = NvidiaDriver::spelled(driver);
             let current = request.host.nvidia.as_ref();
             let current = current.and_then(|nvidia| nvidia.version.as_ref());
             match current {
                 Some(current) if current > driver => {
-                    format!("NVIDIA driver {spelled}, the last branch for the card,")
+                    format!("NVIDIA driver {spelled}, the last branch for the card")
                 }
                 _ => format!("NVIDIA driver {spelled} or newer"),
             }
         }
-        Change::DeviceAccess => "access to the devices of the AMD GPU".to_owned(),
-        Change::TorchIndexes => "a torch index that answers".to_owned(),
+        Change::DeviceAccess => "`sudo usermod -aG render,video $USER` and a new login".to_owned(),
+        Change::TorchIndexes => "`--torch-mirror URL`".to_owned(),
+        Change::Accelerator(_)
+        | Change::Python(_)
+        | Change::AllowBuild(_)
+        | Change::DropOnlyWheels
+        | Change::ToolVersion(_) => command(change, request),
     }
+}
+
+/// The command that asks for a changed request: complete on this machine, the changed words alone
+/// where the plan is for another one.
+fn command(change: &Change, request: &Request<'_>) -> String {
+    let words = match request.reference {
+        Some(reference) => {
+            let changed = change.request(request, request.host);
+            format!("aienv install {}", options(reference, &changed).join(" "))
+        }
+        None => match change {
+            Change::Accelerator(build) => format!("--accel {build}"),
+            Change::Python(python) => format!("--python {python}"),
+            Change::AllowBuild(names) => {
+                let options: Vec<_> = names
+                    .iter()
+                    .map(|name| format!("--allow-build {name}"))
+                    .collect();
+                options.join(" ")
+            }
+            Change::ToolVersion(version) => format!("{}=={version}", request.manifest.name),
+            _ => return "without `--only-wheels`".to_owned(),
+        },
+    };
+    format!("`{words}`")
+}
+
+/// A request as the words of a command.
+fn options(reference: &str, request: &Request<'_>) -> Vec<String> {
+    let version = request.version.as_ref().map(ToString::to_string);
+    let mut words = vec![format!("{reference}{}", version.unwrap_or_default())];
+    if let Some(build) = request.accelerator {
+        words.push(format!("--accel {build}"));
+    }
+    if let Some(python) = request.python {
+        words.push(format!("--python {python}"));
+    }
+    for package in &request.build {
+        words.push(format!("--allow-build {package}"));
+    }
+    if request.only_wheels {
+        words.push("--only-wheels".to_owned());
+    }
+    words
 }

@@ -193,7 +193,7 @@ impl Manager {
         if !unchanged {
             notes.extend(planned.plan.notes.iter().cloned());
             let ways = planned.plan.ways.iter();
-            notes.extend(ways.map(|way| format!("for the GPU, {}", way.text)));
+            notes.extend(ways.map(|way| format!("the GPU would be used with {}", way.text)));
         }
         notes.extend(taken);
         if first {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Loaded,
+        Loaded, Origin,
         manifest::{Source, TreeSource},
     },
     fetch::{Download, Fetched},
@@ -85,6 +85,18 @@ impl Wanted {
                 version: tree.version.clone(),
             }),
             _ => Ok(version),
+        }
+    }
+
+    /// How a command names this tool, without a version.
+    fn reference(&self) -> String {
+        let Origin::File { path } = &self.loaded.origin else {
+            return self.name().to_owned();
+        };
+        let here = std::env::current_dir().ok();
+        match here.and_then(|here| path.strip_prefix(here).ok()) {
+            Some(below) => format!("./{}", below.display()),
+            None => path.display().to_string(),
         }
     }
 
@@ -185,6 +197,7 @@ impl Manager {
         let pythons = self.python_candidates(host, here, &manifest.python.requires, &mut notes);
         let (tree, constraints) = self.tree_part(wanted, &mut notes)?;
         let wishes = &wanted.wishes;
+        let reference = wanted.reference();
         let asked = wishes
             .accelerator
             .as_ref()
@@ -193,6 +206,7 @@ impl Manager {
         let request = Request {
             manifest,
             manifest_text: &wanted.loaded.text,
+            reference: here.then_some(&reference),
             host,
             pythons,
             tree,
