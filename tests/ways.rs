@@ -74,7 +74,7 @@ fn an_older_release_that_runs_on_the_driver_comes_before_a_new_driver() {
         told(&ways),
         [
             r#"{"kind":"tool-version","value":"0.9"}"#,
-            r#"{"kind":"driver","value":"580"}"#
+            r#"{"kind":"driver","value":"580.65.06"}"#
         ]
     );
     let result = ways[0].result.as_ref().unwrap();
@@ -93,13 +93,13 @@ fn an_older_release_is_not_put_on_a_toolkit_it_was_not_built_for() {
     let run = world.aienv(&["plan", &manifest, "--host", &machine, "--json"]);
     assert_eq!(
         told(&ways(run.fails(1))),
-        [r#"{"kind":"driver","value":"580"}"#]
+        [r#"{"kind":"driver","value":"580.65.06"}"#]
     );
     world
         .aienv(&["plan", &format!("{manifest}==0.8"), "--host", &machine])
         .fails(1)
         .names("cu124")
-        .names("NVIDIA driver 525.60.13 or newer works");
+        .names("NVIDIA driver 525.60.13 or newer: server 0.8");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_plan_on_the_processor_says_what_would_bring_it_to_the_gpu() {
         told(&found),
         [
             r#"{"kind":"tool-version","value":"0.9"}"#,
-            r#"{"kind":"driver","value":"580"}"#
+            r#"{"kind":"driver","value":"580.65.06"}"#
         ]
     );
     // A card without any driver gets one proposed too.
@@ -141,7 +141,7 @@ fn a_plan_on_the_processor_says_what_would_bring_it_to_the_gpu() {
     bare.nvidia = None;
     let run = world.aienv(&["plan", &manifest, "--host", &world.host(&bare), "--json"]);
     let found = ways(run.ok());
-    assert_eq!(told(&found), [r#"{"kind":"driver","value":"580"}"#]);
+    assert_eq!(told(&found), [r#"{"kind":"driver","value":"580.65.06"}"#]);
     let changed = found[0].change.host(&bare);
     let run = world.aienv(&["plan", &manifest, "--host", &world.host(&changed), "--json"]);
     let promised = found[0].result.as_ref().unwrap();

@@ -207,7 +207,7 @@ fn because(plan: &Plan, package: &LockedPackage) -> String {
 }
 
 #[derive(Serialize)]
-struct JsonPlan<'a> {
+pub struct JsonPlan<'a> {
     tool: &'a str,
     version: String,
     accelerator: String,
@@ -237,7 +237,7 @@ struct JsonPackage<'a> {
 }
 
 impl<'a> JsonPlan<'a> {
-    fn new(planned: &'a Planned, manager: &Manager) -> Self {
+    pub fn new(planned: &'a Planned, manager: &Manager) -> Self {
         let Planned { plan, .. } = planned;
         let lock: &Lock = &plan.lock;
         let packages: Vec<_> = lock

@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::{Context, Outcome, output, solving::SolvingArgs};
+use super::{Context, Outcome, output, plan, solving::SolvingArgs};
 use crate::{
     error::UserError,
     solve::Why,
@@ -39,6 +39,8 @@ pub fn run(args: Args, context: &Context) -> Outcome {
 
 fn render(why: &Why, version: &Version) -> String {
     let mut text = format!("{} {version}\n\n", style(&why.package).bold());
+    text += &plan::decided(&why.choices);
+    text.push('\n');
     for (depth, reason) in why.chain.iter().enumerate() {
         text += &format!(
             "  {}{} needs {}\n",

@@ -145,8 +145,10 @@ fn torch(plan: &Plan, request: &Request<'_>) -> Option<Choice> {
 /// The requirement that rules out a newer version, if one does by itself.
 fn limiting(plan: &Plan, name: &PackageName, newer: &Version) -> Option<String> {
     let newer = newer.clone().without_local();
-    let mut requested = plan.requested.get(name)?.iter();
-    let limit = requested.find(|requested| {
+    let mut requested: Vec<_> = plan.requested.get(name)?.iter().collect();
+    // What the tool itself says comes first; the rest usually follows from it.
+    requested.sort_by_key(|requested| requested.by != plan.lock.tool);
+    let limit = requested.into_iter().find(|requested| {
         parse_requirement(&requested.requirement).is_ok_and(|requirement| {
             matches!(&requirement.version_or_url,
                 Some(VersionOrUrl::VersionSpecifier(wanted)) if !wanted.contains(&newer))

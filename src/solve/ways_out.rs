@@ -10,19 +10,17 @@ use std::{cell::Cell, collections::BTreeSet};
 
 use super::{
     Change, Plan, SolveError, WayOut, WayResult,
-    accelerators::{self, AcceleratorOption, AcceleratorRequest, kind_of},
+    accelerators::{self, AcceleratorOption, AcceleratorRequest},
     assemble::buildable,
+    drivers,
     request::{Request, attempt},
     tool_version,
     trial::TrialIndex,
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::{
-        cuda::{Capability, CudaFacts},
-        torch::TorchFacts,
-    },
-    host::{GpuVendor, Host, NvidiaDriver},
+    compat::torch::TorchFacts,
+    host::{Host, NvidiaDriver},
     index::{IndexId, PackageIndex},
     types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
 };
@@ -73,6 +71,20 @@ pub fn to_a_gpu(request: &Request<'_>, index: &dyn PackageIndex) -> Vec<WayOut> 
     search.machine();
     search.torch_indexes();
     search.found
+}
+
+/// The lowest NVIDIA driver that brings a plan to a GPU of a machine that has none; where none
+/// does, the newest that knows the card.
+pub fn lowest_driver(request: &Request<'_>, index: &dyn PackageIndex) -> Option<Version> {
+    let only = Some(AcceleratorKind::Cuda);
+    let mut search = Search::new(request, index, Some(Goal { only }));
+    let drivers = drivers::for_every_card(request.host, drivers::worth_trying(request.host));
+    let newest = drivers::last_branch(request.host).or_else(|| drivers.last().cloned());
+    let mut working = drivers.into_iter().filter(|driver| {
+        let change = Change::Driver(driver.clone());
+        search.brings_builds(&change) && search.try_out(change)
+    });
+    working.next().or(newest)
 }
 
 /// A plan that is wanted beyond any plan at all: one that uses a GPU.
@@ -161,7 +173,9 @@ impl<'s, 'r> Search<'s, 'r> {
                 ..request.clone()
             };
             self.loosen(any, |plan| {
-                Some(Change::Accelerator(asking_for(plan.lock.accelerator)))
+                Some(Change::Accelerator(accelerators::asking_for(
+                    plan.lock.accelerator,
+                )))
             });
         }
         if request.only_wheels {
@@ -261,7 +275,7 @@ impl<'s, 'r> Search<'s, 'r> {
         if access && self.brings_builds(&Change::DeviceAccess) {
             self.try_out(Change::DeviceAccess);
         }
-        for driver in drivers(host) {
+        for driver in drivers::worth_trying(host) {
             let change = Change::Driver(driver);
             if self.brings_builds(&change) && self.try_out(change) {
                 break;
@@ -317,67 +331,6 @@ impl<'s, 'r> Search<'s, 'r> {
     }
 }
 
-/// Drivers worth trying: newer ones, lowest first, then the last branch for a card that newer
-/// drivers have left behind.
-fn drivers(host: &Host) -> Vec<Version> {
-    let facts = CudaFacts::embedded();
-    let os = host.os.family;
-    let nvidia = host
-        .gpus
-        .iter()
-        .filter(|gpu| gpu.vendor == GpuVendor::Nvidia);
-    let generations: Vec<_> = nvidia
-        .filter_map(|gpu| gpu.compute_capability)
-        .filter_map(|(major, minor)| facts.architecture(Capability(major, minor)))
-        .collect();
-    let current = host.nvidia.as_ref();
-    let current = current.and_then(|nvidia| nvidia.version.as_ref());
-    // What runs a build, and what knows a card.
-    let floors = TorchFacts::embedded()
-        .cuda_builds(host.cpu.arch)
-        .into_iter();
-    let floors = floors.filter_map(|build| facts.floor(build, os));
-    let knows = generations.iter().filter_map(|card| card.lowest_driver(os));
-    let newer: BTreeSet<&Version> = floors
-        .chain(knows)
-        .filter(|driver| current.is_none_or(|current| *driver > current))
-        .filter(|driver| {
-            let mut cards = generations.iter();
-            cards.any(|card| {
-                card.lowest_driver(os)
-                    .is_none_or(|lowest| lowest <= *driver)
-                    && card
-                        .last_branch
-                        .is_none_or(|last| branch(driver) <= last.into())
-            })
-        })
-        .collect();
-    let last = generations.iter().filter_map(|card| card.last_branch);
-    let older: BTreeSet<u16> = last
-        .filter(|last| current.is_some_and(|current| branch(current) > (*last).into()))
-        .collect();
-    let older = older
-        .into_iter()
-        .rev()
-        .map(|last| Version::new([u64::from(last)]));
-    newer.into_iter().cloned().chain(older).collect()
-}
-
-/// The branch of a driver: 580 of 580.95.05.
-fn branch(driver: &Version) -> u64 {
-    driver.release().first().copied().unwrap_or(0)
-}
-
-/// How a build is asked for: by its kind where there are several of it.
-fn asking_for(accelerator: Accelerator) -> AcceleratorRequest {
-    match accelerator {
-        Accelerator::Cuda(..) | Accelerator::Rocm(..) => {
-            AcceleratorRequest::Kind(kind_of(accelerator))
-        }
-        other => AcceleratorRequest::Build(other),
-    }
-}
-
 /// A change that works, in words.
 fn way(change: Change, plan: &Plan, request: &Request<'_>) -> WayOut {
     let lock = &plan.lock;
@@ -417,7 +370,8 @@ fn told(change: &Change, request: &Request<'_>) -> String {
             let current = current.and_then(|nvidia| nvidia.version.as_ref());
             match current {
                 Some(current) if current > driver => {
-                    format!("NVIDIA driver {spelled}, the last branch for the card")
+                    let branch = driver.release().first().copied().unwrap_or(0);
+                    format!("an NVIDIA driver of the {branch} branch, the last for the card")
                 }
                 _ => format!("NVIDIA driver {spelled} or newer"),
             }

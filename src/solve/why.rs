@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Plan, Requested, SolveError,
+    Choice, Plan, Requested, SolveError,
+    accelerators::asking_for,
     assemble::parse,
     request::{Request, attempt},
 };
@@ -16,6 +17,9 @@ use crate::{
     types::{PackageName, Version},
 };
 
+/// The choices that packages depend on.
+const DECISIVE: [&str; 3] = ["machine", "accelerator", "python"];
+
 /// The reasons for one package.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Why {
@@ -23,6 +27,8 @@ pub struct Why {
     pub package: PackageName,
     /// The planned version; absent when the plan has no such package.
     pub version: Option<Version>,
+    /// What decides of the plan before any package: the machine, the build, Python.
+    pub choices: Vec<Choice>,
     /// From the tool to the package: who needs whom.
     pub chain: Vec<Requested>,
     /// Everything that asks for it.
@@ -43,11 +49,17 @@ pub fn why(
     let newest = plan.newer.get(package).cloned();
     let against = match &newest {
         None => Vec::new(),
-        Some(newest) => against(request, package, newest, index)?,
+        Some(newest) => against(request, plan, package, newest, index)?,
     };
     Ok(Why {
         package: package.clone(),
         version: plan.version_of(package).cloned(),
+        choices: plan
+            .choices
+            .iter()
+            .filter(|choice| DECISIVE.contains(&choice.what.as_str()))
+            .cloned()
+            .collect(),
         chain: chain(plan, package),
         requested: plan.requested.get(package).cloned().unwrap_or_default(),
         newest,
@@ -58,11 +70,15 @@ pub fn why(
 /// What happens when the newer version is demanded.
 fn against(
     request: &Request<'_>,
+    plan: &Plan,
     package: &PackageName,
     newest: &Version,
     index: &dyn PackageIndex,
 ) -> Result<Vec<String>, SolveError> {
     let mut demanding = request.clone();
+    // A plan that gives up the GPU for the newer version is no answer.
+    let build = asking_for(plan.lock.accelerator);
+    demanding.accelerator = request.accelerator.or(Some(build));
     // As a requirement of its own: a constraint would hide in the requirements of others.
     demanding
         .added

@@ -22,8 +22,8 @@ use crate::{
     lock::{LockedPython, LockedTree},
     prefix::{InterpreterCache, lock_system_python},
     solve::{
-        AcceleratorRequest, Plan, Request, SolveError, TreeRequirements, Why, buildable, exactly,
-        fitting_pythons, parse_requirement, plan, why,
+        AcceleratorRequest, Plan, Request, SolveError, Supposed, TreeRequirements, Why, buildable,
+        exactly, fitting_pythons, parse_requirement, plan, present, supposed, why,
     },
     store::Kind,
     types::{PackageName, PythonVersion, Requirement, Sha256, Version},
@@ -163,6 +163,26 @@ impl Manager {
         let (mut plan, notes) = self.ask(wanted, options, host, preferences, plan)?;
         plan.notes.splice(0..0, notes);
         Ok(plan)
+    }
+
+    /// The plan of a tool on another machine, and on the one that it is compared with.
+    pub fn what_if(
+        &self,
+        wanted: &Wanted,
+        options: &PlanOptions,
+        now: &Host,
+        then: &Host,
+    ) -> Result<(Result<Plan, ToolError>, Supposed), ToolError> {
+        self.progress.step(&format!("Resolving {}", wanted.name()));
+        let options = PlanOptions {
+            host: Some(then.clone()),
+            ..options.clone()
+        };
+        let (supposed, notes) = self.ask(wanted, &options, then, BTreeMap::new(), supposed)?;
+        let mut supposed = supposed;
+        supposed.plan.notes.splice(0..0, notes);
+        let present = self.ask(wanted, &options, now, BTreeMap::new(), present);
+        Ok((present.map(|(plan, _)| plan), supposed))
     }
 
     /// Why one package of a tool's plan has its version.

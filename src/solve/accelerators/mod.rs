@@ -155,6 +155,16 @@ pub fn kind_of(accelerator: Accelerator) -> AcceleratorKind {
     }
 }
 
+/// How a build is asked for: by its kind where there are several of it.
+pub fn asking_for(accelerator: Accelerator) -> AcceleratorRequest {
+    match accelerator {
+        Accelerator::Cuda(..) | Accelerator::Rocm(..) => {
+            AcceleratorRequest::Kind(kind_of(accelerator))
+        }
+        other => AcceleratorRequest::Build(other),
+    }
+}
+
 /// A GPU that builds are looked for, and the tool they are for.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
