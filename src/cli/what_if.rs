@@ -300,9 +300,7 @@ impl UserError for WhatIfError {
             Self::UnknownGpu { nearest, .. } => {
                 format!("the nearest are `{}`", nearest.join("`, `"))
             }
-            Self::SeveralGpus { models, .. } => {
-                format!("say which: `{}`", models.join("`, `"))
-            }
+            Self::SeveralGpus { models, .. } => format!("say which: `{}`", models.join("`, `")),
             Self::NoCard => "give one with `--gpu \"RTX 3060\"`".to_owned(),
             Self::AppleElsewhere(_) | Self::NotMacos | Self::NoGlibc => other.to_owned(),
             Self::BadGlibc(_) => "write it like 2.35".to_owned(),
