@@ -397,7 +397,7 @@ fn without_the_torch_index_the_default_builds_still_fit_the_machine() {
         "http://127.0.0.1:9/whl/",
     ];
     let run = world.aienv(&arguments).ok();
-    let said = "the builds for the GPU are on an index that does not answer";
+    let said = "the index that has builds for the GPU does not answer";
     assert!(run.stdout().contains(said), "{}", run.stdout());
     // The default build of 2.15 is CUDA 13.2, of 2.9 12.8, of 2.7 12.6.
     assert_eq!(unreachable(&host::linux_cpu()), "2.15.0");

@@ -21,7 +21,7 @@ pub enum HostFact {
     NvidiaDriver,
     /// Compute capability of the NVIDIA GPU that is served.
     ComputeCapability,
-    /// Instruction set of the AMD GPU that is served ([`gfx_version`]).
+    /// Instruction set of the AMD GPU that is served (`gfx_version`).
     GfxTarget,
     /// Version of the GNU C library.
     Glibc,
@@ -76,7 +76,7 @@ pub struct HostNeed {
     pub because: String,
 }
 
-/// The name of an [`Agreement`].
+/// The name of an agreement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AgreementId(Arc<str>);
 
@@ -149,7 +149,7 @@ impl Needs {
         self.of_host.entry(package).or_default().push(need);
     }
 
-    /// There is something in which packages must be equal; `says` and `rule` as in [`Agreement`].
+    /// There is something in which packages must be equal; `says` and `rule` as in `Agreement`.
     pub fn add_agreement(&mut self, id: AgreementId, says: &str, rule: &str) {
         self.agreements.entry(id).or_insert_with(|| Agreement {
             says: says.to_owned(),

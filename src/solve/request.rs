@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Plan, SolveError,
-    accelerators::{self, AcceleratorChoices, AcceleratorRequest},
+    accelerators::{self, AcceleratorRequest},
     assemble::problem,
     outcome::{Asked, plan_of},
     problem::PythonCandidate,
@@ -117,11 +117,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                     problem: &problem,
                     facts,
                 };
-                let mut plan = plan_of(&asked, resolution, notes)?;
-                if option.gpu.is_none() && unreachable.is_some() && for_a_gpu(&choices) {
-                    plan.choices[0].why =
-                        "the builds for the GPU are on an index that does not answer".to_owned();
-                }
+                let plan = plan_of(&asked, resolution, notes)?;
                 let primary = problem.primary.as_ref();
                 let is_newest = primary.is_none_or(|tool| !plan.newer.contains_key(tool));
                 if older
@@ -165,11 +161,6 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
             ways: Vec::new(),
         }),
     }
-}
-
-/// Whether there are builds for a GPU of the host.
-fn for_a_gpu(choices: &AcceleratorChoices) -> bool {
-    choices.options.iter().any(|option| option.gpu.is_some())
 }
 
 /// The interpreters a request may get, most wanted first.

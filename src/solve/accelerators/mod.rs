@@ -1,6 +1,6 @@
 //! Which accelerator builds a host can run, best first, and why the others are out.
 //!
-//! The GPUs of the host are taken one after the other, the best first ([`cards`]), each with the
+//! The GPUs of the host are taken one after the other, the best first (`cards`), each with the
 //! builds made for it. Three things must hold for a CUDA build: the driver knows the GPU and is new
 //! enough for the toolkit, the build has code for the GPU (choosing by driver alone installs a torch
 //! that cannot compute), and the manifest accepts it. Of one GPU, builds the driver supports natively

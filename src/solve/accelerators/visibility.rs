@@ -65,7 +65,10 @@ pub fn visibility(
             let overridden = !option.environment.is_empty();
             let serves = |gpu: &Gpu| -> Result<(), String> {
                 let gfx = rocm::target(host, gpu)?;
-                let has_code = build.is_some_and(|build| build.gfx.contains(gfx));
+                let has_code = build.is_some_and(|build| match torch {
+                    Some(torch) => build.has_code(gfx, torch),
+                    None => build.gfx.contains(gfx),
+                });
                 if gpu.gfx == chosen.gfx || (has_code && !overridden) {
                     return Ok(());
                 }
