@@ -21,7 +21,7 @@ use super::{
     needs::Needs,
     package::{Participant, conditional_version},
     problem::Problem,
-    range::VersionSet,
+    range::{VersionSet, pinned},
 };
 use crate::{
     index::{IndexError, PackageIndex},
@@ -291,7 +291,8 @@ impl DependencyProvider for Provider<'_> {
             Participant::Python => 5,
             Participant::Agreement(_) => 4,
             Participant::Conditional(_) => 3,
-            _ if set.as_singleton().is_some() => 2,
+            // `==1.0` admits the local versions of 1.0 as well, so it is no singleton.
+            _ if pinned(set).is_some() => 2,
             _ => 1,
         };
         // Few conflicts say little; many say that this package is where the trouble is.
