@@ -114,15 +114,15 @@ impl<'a> Provider<'a> {
         } else {
             self.python_bit()
         };
-        let prereleases = self.expander.accepts_prereleases(name);
+        let admission = &self.expander.admission;
         let chosen = self
             .source
-            .choose(name, &candidates, set, wanted, prereleases);
+            .choose(name, &candidates, set, wanted, admission);
         if let Some(version) = &chosen {
             let ahead = self.look_ahead(name, version);
             let next = self
                 .source
-                .following(name, &candidates, set, version, wanted, prereleases);
+                .following(name, &candidates, set, version, wanted, admission);
             for file in next.take(ahead) {
                 self.index.prefetch_metadata(file);
             }
