@@ -1,13 +1,10 @@
-//! The resolver against a brute-force solver on small random universes, and scenario by scenario.
+//! The resolver scenario by scenario, on small universes. `brute_force.rs` has the random ones.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/universe.rs"]
 mod universe;
 
-use std::collections::BTreeMap;
-
 use aienv::solve::HostFact;
-use proptest::prelude::*;
 use universe::{Universe, solution};
 
 #[test]
@@ -135,11 +132,135 @@ fn local_versions_satisfy_their_release() {
 }
 
 #[test]
+fn a_dependency_may_ask_for_a_prerelease_but_gets_the_release_once_it_is_out() {
+    let world = Universe::parse("b 1.0 -> a>=2.0rc1; a 1.0; a 2.0rc1; a 2.0; a 3.0rc1");
+    assert_eq!(world.solve(&["b"]).unwrap(), solution("a 2.0, b 1.0"));
+    assert_eq!(world.solve(&["a>=2.0rc1"]).unwrap(), solution("a 3.0rc1"));
+    let allowed = world.prereleases(&["a"]);
+    assert_eq!(allowed.solve(&["b"]).unwrap(), solution("a 3.0rc1, b 1.0"));
+}
+
+#[test]
+fn a_prerelease_that_was_ruled_out_may_be_asked_for_later() {
+    // The newest tool needs what has no release yet; the older one names the pre-release.
+    let world = Universe::parse("tool 2.0 -> a>=2; tool 1.0 -> a>=2.0rc1; a 1.0; a 3.0rc1");
+    assert_eq!(
+        world.primary("tool").solve(&["tool"]).unwrap(),
+        solution("a 3.0rc1, tool 2.0")
+    );
+}
+
+#[test]
+fn development_and_post_releases_have_their_place_in_the_order() {
+    let world = Universe::parse("a 1.0.dev1; a 1.0a1; a 1.0; a 1.0.post1; a 1.1.dev2");
+    assert_eq!(world.solve(&["a"]).unwrap(), solution("a 1.0.post1"));
+    assert_eq!(world.solve(&["a==1.0"]).unwrap(), solution("a 1.0"));
+    assert!(world.solve(&["a<1.0"]).is_err());
+    assert_eq!(
+        world.solve(&["a>=1.1.dev1"]).unwrap(),
+        solution("a 1.1.dev2")
+    );
+}
+
+#[test]
 fn withdrawn_releases_are_taken_only_when_pinned() {
-    let world = Universe::parse("a 1.0; a 2.0 yanked");
+    let world = Universe::parse("a 1.0; a 2.0 yanked; b 1.0 -> a==2.0; b 2.0 -> a==2.*, a>1");
     assert_eq!(world.solve(&["a"]).unwrap(), solution("a 1.0"));
     assert_eq!(world.solve(&["a==2.0"]).unwrap(), solution("a 2.0"));
     assert!(world.solve(&["a>=2.0"]).is_err());
+    assert_eq!(
+        world.solve(&["a", "b<2"]).unwrap(),
+        solution("a 2.0, b 1.0")
+    );
+    assert!(world.solve(&["b>=2"]).is_err());
+    let constrained = world.constraints(&["a==2.0"]);
+    assert_eq!(constrained.solve(&["a"]).unwrap(), solution("a 2.0"));
+}
+
+#[test]
+fn an_extra_of_a_pinned_withdrawn_release_is_of_that_release() {
+    let world = Universe::parse("a 1.0; a 2.0 yanked -> c; extra == 'x'; b 1.0 -> a[x]; c 1.0");
+    assert_eq!(
+        world.solve(&["a==2.0", "b"]).unwrap(),
+        solution("a 2.0, b 1.0, c 1.0")
+    );
+    assert_eq!(world.solve(&["b"]).unwrap(), solution("a 1.0, b 1.0"));
+}
+
+#[test]
+fn a_pin_of_a_version_that_was_given_up_brings_no_withdrawn_release() {
+    // Only tool 1.0 pins the withdrawn release, and something else keeps it out.
+    let world = Universe::parse(
+        "tool 2.0 -> a>=2; tool 1.0 -> a==2.0, gone; other 1.0 -> a>=2; a 1.0; a 2.0 yanked",
+    );
+    assert!(world.clone().primary("tool").solve(&["tool"]).is_err());
+    assert!(world.solve(&["other", "tool"]).is_err());
+}
+
+#[test]
+fn an_exact_local_version_is_that_one_and_others_rank_above_the_plain_one() {
+    let world = Universe::parse("torch 2.9.0; torch 2.9.0+cpu; torch 2.9.0+cu128; torch 2.8.0");
+    let chosen = |root| world.solve(&[root]).unwrap();
+    assert_eq!(chosen("torch==2.9.0+cpu"), solution("torch 2.9.0+cpu"));
+    assert_eq!(chosen("torch==2.9.0"), solution("torch 2.9.0+cu128"));
+    assert_eq!(chosen("torch!=2.9.0"), solution("torch 2.8.0"));
+    assert_eq!(chosen("torch<=2.9.0"), solution("torch 2.9.0+cu128"));
+    assert!(world.solve(&["torch>2.9.0"]).is_err());
+}
+
+#[test]
+fn wheels_decide_which_python_a_version_runs_on() {
+    let world = Universe::parse(
+        "a 1.0 py3-none-any; a 2.0 cp311-cp311-manylinux_2_17_x86_64; \
+         a 3.0 cp312-cp312-win_amd64 cp312-cp312-manylinux_2_39_x86_64",
+    );
+    let on = |pythons| world.clone().pythons(pythons).resolve(&["a"]).unwrap();
+    assert_eq!(universe::versions(&on(&["3.12.1"])), solution("a 1.0"));
+    assert_eq!(universe::versions(&on(&["3.11.7"])), solution("a 2.0"));
+    // The tool is worth another interpreter.
+    let tool = world.primary("a").pythons(&["3.12.1", "3.11.7"]);
+    let resolution = tool.resolve(&["a"]).unwrap();
+    assert_eq!(universe::versions(&resolution), solution("a 2.0"));
+    assert_eq!(resolution.python.version().to_string(), "3.11.7");
+}
+
+#[test]
+fn the_wheel_made_for_this_machine_is_taken_before_the_universal_one() {
+    let world = Universe::parse(
+        "a 1.0 py3-none-any cp312-cp312-manylinux_2_28_x86_64 cp312-cp312-manylinux_2_17_x86_64",
+    );
+    let resolution = world.resolve(&["a"]).unwrap();
+    let file = &resolution.packages[&"a".parse().unwrap()].file.file_name;
+    assert_eq!(file, "a-1.0-cp312-cp312-manylinux_2_28_x86_64.whl");
+}
+
+#[test]
+fn source_alone_is_no_candidate_unless_it_may_be_built() {
+    let world = Universe::parse("a 1.0 py3-none-any; a 2.0");
+    assert_eq!(world.solve(&["a"]).unwrap(), solution("a 2.0"));
+    let world = world.only_wheels();
+    assert_eq!(world.solve(&["a"]).unwrap(), solution("a 1.0"));
+    let told = world.solve(&["a>=2"]).unwrap_err();
+    assert!(told.contains("source only"), "{told}");
+}
+
+#[test]
+fn a_url_names_the_one_version_there_is() {
+    let world = Universe::parse("a 1.0; a 2.0; b 1.0 -> a>=2; b 0.9; c 1.0").direct("a", "1.0");
+    let url = format!("a @ {}", Universe::url("a", "1.0"));
+    assert_eq!(
+        world.solve(&[&url, "b"]).unwrap(),
+        solution("a 1.0, b 0.9"),
+        "what needs another version gives way"
+    );
+    // A dependency may name the same URL, not another one.
+    let elsewhere = "a @ https://elsewhere.example/a-1.0.tar.gz";
+    assert!(world.solve(&[&url, elsewhere]).is_err());
+    let same = format!("d 1.0 -> {url}; a 1.0; a 2.0");
+    let same = Universe::parse(&same).direct("a", "1.0");
+    assert_eq!(same.solve(&["d", &url]).unwrap(), solution("a 1.0, d 1.0"));
+    let alone = Universe::parse(&format!("d 1.0 -> {elsewhere}"));
+    assert!(alone.solve(&["d"]).unwrap_err().contains("URL"));
 }
 
 #[test]
@@ -166,6 +287,48 @@ fn overrides_replace_what_anybody_says() {
     );
     let dropped = world.overrides(&["b; python_version < '3'"]);
     assert_eq!(dropped.solve(&["a"]).unwrap(), solution("a 1.0"));
+}
+
+#[test]
+fn an_override_keeps_the_extras_that_were_asked_for_and_may_add_some() {
+    let world = Universe::parse(
+        "a 1.0 -> b[x]==1.0; b 1.0; b 2.0 -> c; extra == 'x', d; extra == 'y'; c 1.0; d 1.0",
+    );
+    assert_eq!(
+        world.overrides(&["b[y]>=2"]).solve(&["a"]).unwrap(),
+        solution("a 1.0, b 2.0, c 1.0, d 1.0")
+    );
+}
+
+#[test]
+fn an_override_reaches_the_tools_own_requirements() {
+    let world = Universe::parse("a 1.0; a 2.0").overrides(&["a<2"]);
+    assert_eq!(world.solve(&["a>=2"]).unwrap(), solution("a 1.0"));
+}
+
+#[test]
+fn a_constraint_that_nothing_can_meet_is_told() {
+    let told = Universe::parse("a 1.0 -> b>=2; b 1.0; b 2.0")
+        .constraints(&["b<2"])
+        .solve(&["a"])
+        .unwrap_err();
+    assert!(told.contains('b'), "{told}");
+}
+
+#[test]
+fn an_extra_may_hold_on_some_pythons_only() {
+    let world = Universe::parse(
+        "a 1.0 -> b; extra == 'x' and python_version < '3.12', c; extra == 'x' and sys_platform == 'linux'; b 1.0; c 1.0",
+    );
+    let on = |python| world.clone().pythons(&[python]).solve(&["a[x]"]).unwrap();
+    assert_eq!(on("3.11.7"), solution("a 1.0, b 1.0, c 1.0"));
+    assert_eq!(on("3.12.1"), solution("a 1.0, c 1.0"));
+}
+
+#[test]
+fn a_cycle_through_an_extra_is_fine() {
+    let world = Universe::parse("a 1.0 -> b; extra == 'x'; b 1.0 -> a[x]; b 2.0 -> a[x]>=2");
+    assert_eq!(world.solve(&["a[x]"]).unwrap(), solution("a 1.0, b 1.0"));
 }
 
 #[test]
@@ -271,127 +434,4 @@ fn a_conflict_is_told_with_its_facts() {
 fn a_missing_package_is_named() {
     let told = Universe::parse("a 1.0 -> ghost").solve(&["a"]).unwrap_err();
     assert!(told.contains("ghost"), "{told}");
-}
-
-/// A random requirement on one of the packages.
-fn requirement() -> impl Strategy<Value = String> {
-    let names = prop::sample::select(vec!["a", "b", "c", "d", "e"]);
-    let bounds = prop::sample::select(vec!["", ">=2", "<3", "==2", "!=3", ">=2,<4", "<=1"]);
-    let markers = prop::sample::select(vec![
-        "",
-        "",
-        "",
-        "; python_version < '3.12'",
-        "; python_version >= '3.12'",
-    ]);
-    let extras = prop::sample::select(vec!["", "", "", "[x]"]);
-    (names, extras, bounds, markers).prop_map(|(n, x, b, m)| format!("{n}{x}{b}{m}"))
-}
-
-/// Some versions of a package.
-fn some_of(packages: Vec<&'static str>) -> impl Strategy<Value = (&'static str, &'static str)> {
-    let versions = prop::sample::select(vec!["", ">=2", "<2", "==1", "!=2"]);
-    (prop::sample::select(packages), versions)
-}
-
-/// A random universe whose packages need things of a random host, must agree with each other, and
-/// forget requirements.
-fn world() -> impl Strategy<Value = Universe> {
-    let all = || some_of(vec!["a", "b", "c", "d", "e"]);
-    let values = prop::sample::select(vec!["x", "y", "z", "x|y", "y|z"]);
-    let members = prop::collection::vec((all(), values), 0..5);
-    let wanted = prop::sample::select(vec![">=2", "<2", "==2", "!=1"]);
-    let host_needs = prop::collection::vec((all(), wanted), 0..3);
-    let forgotten = prop::collection::vec((all(), requirement()), 0..2);
-    let host = prop::option::of(prop::sample::select(vec!["1", "2", "3"]));
-    (universe(), members, host_needs, forgotten, host).prop_map(
-        |(mut world, members, host_needs, forgotten, host)| {
-            if let Some(version) = host {
-                world = world.host(HostFact::NvidiaDriver, version);
-            }
-            for ((name, versions), value) in members {
-                world = world.agree("alike", name, versions, value);
-            }
-            for ((name, versions), wanted) in host_needs {
-                world = world.host_need(name, versions, HostFact::NvidiaDriver, wanted);
-            }
-            for ((name, versions), requirement) in forgotten {
-                world = world.undeclared(name, versions, &requirement);
-            }
-            world
-        },
-    )
-}
-
-/// A random universe of five packages with up to three versions each.
-fn universe() -> impl Strategy<Value = Universe> {
-    let release = (
-        prop::collection::vec(requirement(), 0..3),
-        prop::collection::vec(requirement(), 0..2),
-        prop::sample::select(vec!["", "", "", "<3.12", ">=3.12"]),
-    );
-    prop::collection::vec(prop::collection::vec(release, 0..4), 5).prop_map(|packages| {
-        let mut world = Universe::default();
-        for (name, releases) in ["a", "b", "c", "d", "e"].iter().zip(packages) {
-            for (number, (base, extra, python)) in releases.into_iter().enumerate() {
-                let mut needs = base;
-                for requirement in extra {
-                    let (bare, marker) = requirement.split_once(';').unwrap_or((&requirement, ""));
-                    let marker = if marker.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" and{marker}")
-                    };
-                    needs.push(format!("{bare}; extra == 'x'{marker}"));
-                }
-                world.release(name, &format!("{}", number + 1), &needs, python);
-            }
-        }
-        world.pythons(&["3.12.1", "3.11.7"])
-    })
-}
-
-/// Four hundred universes, or as many as `PROPTEST_CASES` says.
-fn cases() -> ProptestConfig {
-    let set = std::env::var_os("PROPTEST_CASES").is_some();
-    let default = ProptestConfig::default();
-    ProptestConfig {
-        cases: if set { default.cases } else { 400 },
-        ..default
-    }
-}
-
-proptest! {
-    #![proptest_config(cases())]
-
-    /// The same satisfiability as trying everything, a solution that satisfies everything, and the
-    /// newest version of the first package that any solution has.
-    #[test]
-    fn it_agrees_with_brute_force(world in world(), roots in prop::collection::vec(requirement(), 1..3)) {
-        let first = roots[0].split(['[', '=', '<', '>', '!', ';']).next().unwrap().to_owned();
-        let unconditional = !roots[0].contains(';');
-        let world = if unconditional { world.primary(&first) } else { world };
-        let texts: Vec<&str> = roots.iter().map(String::as_str).collect();
-        let all: Vec<BTreeMap<String, String>> = world.brute_force(&texts);
-        match world.resolve(&texts) {
-            Ok(resolution) => {
-                let found = universe::versions(&resolution);
-                prop_assert!(world.is_solution(&texts, &resolution), "not a solution: {found:?}");
-                if unconditional {
-                    let best = all.iter().filter_map(|s| s.get(&first)).max();
-                    prop_assert_eq!(found.get(&first), best);
-                }
-            }
-            Err(told) => prop_assert!(all.is_empty(), "missed {:?}; said {told}", all[0]),
-        }
-    }
-
-    /// The same question has the same answer, however the threads run.
-    #[test]
-    fn it_is_deterministic(world in world(), root in requirement()) {
-        let once = world.solve(&[&root]);
-        for _ in 0..3 {
-            prop_assert_eq!(&world.solve(&[&root]), &once);
-        }
-    }
 }

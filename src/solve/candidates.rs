@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
+    admission::{Admission, Standing},
     expand::{Dependencies, merge},
     needs::{HostFact, Origin},
     package::Participant,
     problem::Problem,
-    range::{VersionSet, pinned},
+    range::VersionSet,
 };
 use crate::{
     index::{
@@ -304,6 +305,43 @@ impl<'a> CandidateSource<'a> {
         }
     }
 
+    /// How a release counts, its files aside.
+    fn standing(
+        &self,
+        package: &PackageName,
+        of: &Candidates,
+        at: usize,
+        admission: &Admission,
+        prereleases: Standing,
+    ) -> Standing {
+        let candidate = &of.list[at];
+        let mut standing = Standing::Normal;
+        if candidate.prerelease {
+            standing = prereleases;
+        }
+        if standing != Standing::Refused && self.usable(package, of, at).yanked {
+            standing = standing.min(admission.withdrawn(package, &candidate.version));
+        }
+        standing
+    }
+
+    /// How pre-releases of a package count.
+    fn prereleases(
+        &self,
+        package: &PackageName,
+        of: &Candidates,
+        admission: &Admission,
+    ) -> Standing {
+        if of.only_prereleases
+            || self.problem.prereleases.contains(package)
+            || self.problem.direct.contains_key(package)
+        {
+            Standing::Normal
+        } else {
+            admission.prereleases(package)
+        }
+    }
+
     /// The version to try for a package within a set: a preferred one, else the newest, both on
     /// the interpreters of `wanted` if possible, else on any.
     pub fn choose(
@@ -312,46 +350,45 @@ impl<'a> CandidateSource<'a> {
         of: &Candidates,
         set: &VersionSet,
         wanted: PythonMask,
-        prereleases: bool,
+        admission: &Admission,
     ) -> Option<Version> {
-        let prereleases = prereleases
-            || of.only_prereleases
-            || self.problem.prereleases.contains(package)
-            || self.problem.direct.contains_key(package);
-        let pin = pinned(set);
-        let admitted = |at: &usize| {
-            let candidate = &of.list[*at];
-            set.contains(&candidate.version)
-                && (prereleases || pin.is_some() || !candidate.prerelease)
-        };
-        let usable = |at: &usize| {
-            let usable = self.usable(package, of, *at);
-            usable.mask != 0 && usable.unmet.is_empty() && (!usable.yanked || pin.is_some())
+        let prereleases = self.prereleases(package, of, admission);
+        let standing = |at| self.standing(package, of, at, admission, prereleases);
+        let fits = |at: usize| {
+            let usable = self.usable(package, of, at);
+            usable.unmet.is_empty() && usable.mask & wanted != 0
         };
         for preferred in self.problem.preferences.get(package).into_iter().flatten() {
-            let found = (0..of.list.len()).find(|at| of.list[*at].version == *preferred);
-            if let Some(at) = found.filter(|at| admitted(at) && usable(at))
-                && self.usable(package, of, at).mask & wanted != 0
-            {
+            let found = of.position(preferred).filter(|_| set.contains(preferred));
+            if found.is_some_and(|at| fits(at) && standing(at) == Standing::Normal) {
                 return Some(preferred.clone());
             }
         }
-        let (mut otherwise, mut elsewhere) = (None, None);
-        for at in (0..of.list.len()).filter(admitted) {
-            if !usable(&at) {
-                let here = self.usable(package, of, at);
-                if !here.unmet.is_empty() && (!here.yanked || pin.is_some()) {
-                    elsewhere.get_or_insert(at);
-                }
+        // The newest that fits; then in order what is a last resort, what another interpreter and
+        // what another host could use: its dependencies say what this one lacks.
+        let mut others = [None; 3];
+        let mut refused = false;
+        for at in (0..of.list.len()).filter(|at| set.contains(&of.list[*at].version)) {
+            let usable = self.usable(package, of, at);
+            if usable.mask == 0 && usable.unmet.is_empty() {
                 continue;
             }
-            if self.usable(package, of, at).mask & wanted != 0 {
-                return Some(of.list[at].version.clone());
-            }
-            otherwise.get_or_insert(at);
+            let rank = match standing(at) {
+                Standing::Refused => {
+                    refused = true;
+                    continue;
+                }
+                _ if !usable.unmet.is_empty() => 2,
+                _ if usable.mask & wanted == 0 => 1,
+                Standing::LastResort => 0,
+                Standing::Normal => return Some(of.list[at].version.clone()),
+            };
+            others[rank].get_or_insert(at);
         }
-        // Last of all what another host could use: its dependencies say what this one lacks.
-        let last = otherwise.or(elsewhere)?;
+        if refused {
+            admission.refused(package);
+        }
+        let last = others.into_iter().flatten().next()?;
         Some(of.list[last].version.clone())
     }
 
@@ -364,23 +401,31 @@ impl<'a> CandidateSource<'a> {
         set: &'c VersionSet,
         version: &Version,
         wanted: PythonMask,
-        prereleases: bool,
+        admission: &'c Admission,
     ) -> impl Iterator<Item = &'c DistFile> {
         let first = of.position(version).map_or(of.list.len(), |at| at + 1);
-        let prereleases = prereleases || of.only_prereleases;
+        let prereleases = self.prereleases(package, of, admission);
         (first..of.list.len()).filter_map(move |at| {
             let candidate = &of.list[at];
-            if !set.contains(&candidate.version) || candidate.prerelease && !prereleases {
+            if !set.contains(&candidate.version)
+                || self.standing(package, of, at, admission, prereleases) != Standing::Normal
+            {
                 return None;
             }
             let usable = self.usable(package, of, at);
-            if usable.mask & wanted == 0 || usable.yanked || !usable.unmet.is_empty() {
+            if usable.mask & wanted == 0 || !usable.unmet.is_empty() {
                 return None;
             }
             let python = (usable.mask & wanted).trailing_zeros() as usize;
             let file = usable.best.get(python).copied().flatten()?;
             of.releases.versions.get(&candidate.version)?.get(file)
         })
+    }
+
+    /// Whether every file of a version was withdrawn.
+    pub fn is_withdrawn(&self, package: &PackageName, of: &Candidates, version: &Version) -> bool {
+        of.position(version)
+            .is_some_and(|at| self.usable(package, of, at).yanked)
     }
 
     /// The file of `version` for interpreter `python`, or for the first interpreter it runs on.

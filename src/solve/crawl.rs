@@ -149,8 +149,8 @@ impl<'a> Crawl<'a> {
         set: &VersionSet,
     ) -> Option<Dependencies> {
         let candidates = self.source.of(name).ok()?;
-        let prereleases = self.expander.accepts_prereleases(name);
-        let version = self.source.choose(name, &candidates, set, 1, prereleases)?;
+        let admission = &self.expander.admission;
+        let version = self.source.choose(name, &candidates, set, 1, admission)?;
         let mut visited = self.visited.lock().unwrap_or_else(PoisonError::into_inner);
         if !visited.insert((participant.clone(), version.clone())) {
             return None;

@@ -1,18 +1,19 @@
 //! From requirements to dependencies: markers, extras, constraints, overrides, direct URLs.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use pep508_rs::VersionOrUrl;
 
 use super::{
+    admission::Admission,
     candidates::PythonMask,
     environment::marker_environment,
     package::{Conditional, Participant},
     problem::Problem,
-    range::{VersionSet, mentions_prerelease, to_set},
+    range::{VersionSet, to_set},
 };
 use crate::{
     index::CoreMetadata,
@@ -29,8 +30,8 @@ pub struct Expander<'a> {
     constraints: HashMap<PackageName, Vec<&'a Requirement>>,
     overrides: HashMap<PackageName, Vec<&'a Requirement>>,
     conditionals: Mutex<HashMap<Arc<Conditional>, Dependencies>>,
-    /// Packages for which some requirement named a pre-release.
-    prereleases: Mutex<HashSet<PackageName>>,
+    /// What the requirements met so far name.
+    pub admission: Admission,
 }
 
 /// Which of a package's requirements are meant.
@@ -54,17 +55,30 @@ impl<'a> Expander<'a> {
             }
             map
         };
+        let environments: Vec<_> = problem
+            .pythons
+            .iter()
+            .map(|python| marker_environment(&problem.target, python.version()))
+            .collect();
+        let overrides = by_name(&problem.overrides);
+        let own = problem.requirements.iter();
+        let own = own.filter(|requirement| !overrides.contains_key(&requirement.name));
+        let stated = own.chain(&problem.constraints).chain(&problem.overrides);
+        let (everywhere, elsewhere): (Vec<_>, Vec<_>) = stated.partition(|requirement| {
+            let marker = &requirement.marker;
+            environments.iter().all(|one| marker.evaluate(one, &[]))
+        });
+        let somewhere = elsewhere.into_iter().filter(|requirement| {
+            let marker = &requirement.marker;
+            environments.iter().any(|one| marker.evaluate(one, &[]))
+        });
         Self {
+            admission: Admission::new(everywhere, somewhere),
             problem,
-            environments: problem
-                .pythons
-                .iter()
-                .map(|python| marker_environment(&problem.target, python.version()))
-                .collect(),
             constraints: by_name(&problem.constraints),
-            overrides: by_name(&problem.overrides),
+            overrides,
             conditionals: Mutex::default(),
-            prereleases: Mutex::default(),
+            environments,
         }
     }
 
@@ -86,14 +100,6 @@ impl<'a> Expander<'a> {
             .fold(VersionSet::empty(), |set, (_, python)| {
                 set.union(&VersionSet::singleton(python.version().clone()))
             })
-    }
-
-    /// Whether some requirement seen so far accepts pre-releases of `package`.
-    pub fn accepts_prereleases(&self, package: &PackageName) -> bool {
-        self.prereleases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(package)
     }
 
     /// The dependencies a conditional carries when it is active.
@@ -154,6 +160,7 @@ impl<'a> Expander<'a> {
         part: Part<'_>,
         mask: PythonMask,
     ) -> Result<Dependencies, String> {
+        self.take_note(metadata, part, mask);
         let mut dependencies = self.expand(&metadata.requires_dist, part, mask)?;
         let forgotten = self.problem.needs.undeclared(&metadata.name, version);
         for requirement in forgotten {
@@ -161,6 +168,18 @@ impl<'a> Expander<'a> {
             merge(&mut dependencies, self.expand(requirement, part, mask)?);
         }
         Ok(dependencies)
+    }
+
+    /// Takes note of the pre-releases and pins that a package names, of other packages.
+    fn take_note(&self, metadata: &CoreMetadata, part: Part<'_>, mask: PythonMask) {
+        for requirement in &metadata.requires_dist {
+            if requirement.name != metadata.name
+                && !self.overrides.contains_key(&requirement.name)
+                && self.holds(&requirement.marker, part) & mask != 0
+            {
+                self.admission.note(requirement);
+            }
+        }
     }
 
     fn holds(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
@@ -253,15 +272,7 @@ impl<'a> Expander<'a> {
     fn wanted(&self, requirement: &Requirement) -> Result<VersionSet, String> {
         match &requirement.version_or_url {
             None => Ok(VersionSet::full()),
-            Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
-                if mentions_prerelease(specifiers) {
-                    self.prereleases
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(requirement.name.clone());
-                }
-                Ok(to_set(specifiers))
-            }
+            Some(VersionOrUrl::VersionSpecifier(specifiers)) => Ok(to_set(specifiers)),
             Some(VersionOrUrl::Url(url)) => match self.problem.direct.get(&requirement.name) {
                 Some((version, file)) if same_file(url.as_str(), &file.url) => {
                     Ok(VersionSet::singleton(version.clone()))

@@ -9,6 +9,7 @@
 //! [`PackageIndex`](crate::index::PackageIndex).
 
 pub mod accelerators;
+mod admission;
 mod assemble;
 mod candidates;
 mod change;

@@ -22,7 +22,7 @@ use super::{
     needs::Needs,
     package::{Participant, conditional_version},
     problem::Problem,
-    range::VersionSet,
+    range::{VersionSet, pinned},
 };
 use crate::{
     index::{IndexError, PackageIndex},
@@ -115,15 +115,15 @@ impl<'a> Provider<'a> {
         } else {
             self.python_bit()
         };
-        let prereleases = self.expander.accepts_prereleases(name);
+        let admission = &self.expander.admission;
         let chosen = self
             .source
-            .choose(name, &candidates, set, wanted, prereleases);
+            .choose(name, &candidates, set, wanted, admission);
         if let Some(version) = &chosen {
             let ahead = self.look_ahead(name, version);
             let next = self
                 .source
-                .following(name, &candidates, set, version, wanted, prereleases);
+                .following(name, &candidates, set, version, wanted, admission);
             for file in next.take(ahead) {
                 self.index.prefetch_metadata(file);
             }
@@ -293,7 +293,8 @@ impl DependencyProvider for Provider<'_> {
             Participant::Agreement(_) if set.as_singleton().is_none() => 0,
             Participant::Agreement(_) => 4,
             Participant::Conditional(_) => 3,
-            _ if set.as_singleton().is_some() => 2,
+            // `==1.0` admits the local versions of 1.0 as well, so it is no singleton.
+            _ if pinned(set).is_some() => 2,
             _ => 1,
         };
         // Few conflicts say little; many say that this package is where the trouble is.

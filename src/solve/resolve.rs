@@ -1,6 +1,6 @@
 //! One resolution: a [`Problem`] in, versions and files out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pubgrub::{DependencyProvider, PubGrubError};
 
@@ -13,6 +13,7 @@ use super::{
     plan::Requested,
     problem::{Problem, PythonCandidate},
     provider::{Provider, root_version},
+    range::{VersionSet, pinned},
 };
 use crate::{
     index::{DistFile, IndexError, PackageIndex},
@@ -67,19 +68,97 @@ pub fn resolve(
     let ahead = Expander::new(problem);
     let crawl = Crawl::new(index, &source, &ahead);
     let outcome = crawl.during(&problem.requirements, || {
-        pubgrub::resolve(&provider, Participant::Root, root_version()).map_err(Box::new)
+        loop {
+            let outcome = pubgrub::resolve(&provider, Participant::Root, root_version());
+            match outcome {
+                // A pre-release or a withdrawn release may be asked for by what is looked at after
+                // the solver has learned to do without it.
+                Err(PubGrubError::NoSolution(_)) if expander.admission.came_late() => {}
+                Err(error) => return Err(failure(error, &provider)),
+                Ok(selected) => {
+                    let selected = selected.into_iter().collect();
+                    let sound = withdrawn_are_pinned(problem, index, &source, &expander, &selected)
+                        .map_err(ResolveError::Index)?;
+                    if sound || !expander.admission.be_strict() {
+                        return Ok(selected);
+                    }
+                }
+            }
+        }
     });
-    match outcome {
-        Ok(selected) => extract(
-            problem,
-            index,
-            &source,
-            &expander,
-            &selected.into_iter().collect(),
-            asker,
-        ),
-        Err(error) => Err(failure(*error, &provider)),
+    extract(problem, index, &source, &expander, &outcome?, asker)
+}
+
+/// Whether each withdrawn release of a solution is pinned by a requirement of that solution. The
+/// one that pinned it may belong to a version that was given up later.
+fn withdrawn_are_pinned(
+    problem: &Problem,
+    index: &dyn PackageIndex,
+    source: &CandidateSource<'_>,
+    expander: &Expander<'_>,
+    selected: &Selected,
+) -> Result<bool, IndexError> {
+    let at = chosen_python(problem, selected);
+    let mut unpinned = BTreeSet::new();
+    for (name, version) in packages_of(selected) {
+        let candidates = source.of(name)?;
+        if source.is_withdrawn(name, &candidates, version)
+            && !expander.admission.is_stated(name, version)
+        {
+            unpinned.insert(name);
+        }
     }
+    if unpinned.is_empty() {
+        return Ok(true);
+    }
+    let own = expander.expand(&problem.requirements, Part::Base, 1 << at);
+    remove_pinned(&mut unpinned, None, own.into_iter().flatten());
+    for (name, version) in packages_of(selected) {
+        let candidates = source.of(name)?;
+        let Some((file, _)) = source.file(name, &candidates, version, at) else {
+            continue;
+        };
+        let metadata = index.metadata(file)?;
+        let extras = extras_of(selected, name);
+        for part in std::iter::once(Part::Base).chain(extras.iter().map(Part::Extra)) {
+            let needs = expander.of_package(&metadata, version, part, 1 << at);
+            remove_pinned(&mut unpinned, Some(name), needs.into_iter().flatten());
+        }
+    }
+    Ok(unpinned.is_empty())
+}
+
+/// Leaves out what these dependencies pin; what a package says of itself is no reason to take it.
+fn remove_pinned(
+    unpinned: &mut BTreeSet<&PackageName>,
+    by: Option<&PackageName>,
+    dependencies: impl Iterator<Item = (Participant, VersionSet)>,
+) {
+    for (participant, set) in dependencies {
+        if let Participant::Package(name) = &participant
+            && Some(name) != by
+            && pinned(&set).is_some()
+        {
+            unpinned.remove(name);
+        }
+    }
+}
+
+fn packages_of(selected: &Selected) -> impl Iterator<Item = (&PackageName, &Version)> {
+    selected
+        .iter()
+        .filter_map(|(participant, version)| match participant {
+            Participant::Package(name) => Some((name, version)),
+            _ => None,
+        })
+}
+
+/// The place of the chosen interpreter among the candidates.
+fn chosen_python(problem: &Problem, selected: &Selected) -> usize {
+    let chosen = selected.get(&Participant::Python);
+    let mut pythons = problem.pythons.iter();
+    let at = pythons.position(|python| Some(python.version()) == chosen);
+    at.unwrap_or(0)
 }
 
 fn failure(error: PubGrubError<Provider<'_>>, provider: &Provider<'_>) -> ResolveError {
@@ -103,12 +182,7 @@ fn extract(
     selected: &Selected,
     asker: &str,
 ) -> Result<Resolution, ResolveError> {
-    let chosen = selected.get(&Participant::Python);
-    let at = problem
-        .pythons
-        .iter()
-        .position(|p| Some(p.version()) == chosen)
-        .unwrap_or(0);
+    let at = chosen_python(problem, selected);
     let mut packages = BTreeMap::new();
     let mut requested: BTreeMap<PackageName, Vec<Requested>> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -120,10 +194,7 @@ fn extract(
         &[],
         at,
     );
-    for (participant, version) in selected {
-        let Participant::Package(name) = participant else {
-            continue;
-        };
+    for (name, version) in packages_of(selected) {
         let candidates = source.of(name).map_err(ResolveError::Index)?;
         let Some((file, _)) = source.file(name, &candidates, version, at) else {
             continue;
@@ -202,7 +273,7 @@ fn record(
     extras: &[ExtraName],
     at: usize,
 ) -> Vec<PackageName> {
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     let parts = std::iter::once(Part::Base).chain(extras.iter().map(Part::Extra));
     for part in parts {
         for requirement in requirements {

@@ -1,21 +1,31 @@
-//! Small universes of packages in memory, written in a line, with a brute-force solver beside.
+//! Small universes of packages in memory, written in a line, with a brute-force solver beside
+//! (`oracle`).
 #![allow(clippy::unwrap_used, dead_code)]
+
+#[path = "oracle.rs"]
+mod oracle;
+
+#[allow(unused_imports)] // the scenarios do not need them
+pub use oracle::{Found, Mention};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
 use aienv::{
-    index::{CoreMetadata, DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases},
+    index::{
+        CoreMetadata, DistFile, DistKind, IndexError, IndexId, PackageIndex, Releases, file_name,
+    },
     lock::LockedPython,
     solve::{
         AgreementId, HostFact, HostNeed, HostValue, Needs, Problem, PythonCandidate, Resolution,
-        ResolveError, marker_environment, resolve, to_set,
+        ResolveError, resolve, to_set,
     },
     types::{
-        Accelerator, Arch, ExtraName, Libc, MarkerEnvironment, Os, PackageName, Requirement,
-        Sha256, Target, Version, VersionSpecifiers,
+        Accelerator, Arch, ExtraName, Libc, Os, PackageName, Requirement, Sha256, Target, Version,
+        VersionSpecifiers,
     },
 };
 
@@ -33,10 +43,17 @@ const TARGET: Target = Target {
 pub type Solution = BTreeMap<String, String>;
 
 /// Packages in memory, and how they are asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Universe {
     metadata: BTreeMap<(PackageName, Version), CoreMetadata>,
     yanked: BTreeSet<(PackageName, Version)>,
+    /// Tags of the wheels of a release. One without any is a source distribution.
+    wheels: BTreeMap<(PackageName, Version), Vec<String>>,
+    /// Packages given by URL, with the version that the URL names.
+    direct: BTreeMap<PackageName, Version>,
+    /// Source distributions are not built.
+    only_wheels: bool,
+    prereleases: BTreeSet<PackageName>,
     pythons: Vec<Version>,
     primary: Option<PackageName>,
     constraints: Vec<Requirement>,
@@ -48,6 +65,74 @@ pub struct Universe {
     /// Package, its versions, what it needs of the host.
     host_needs: Vec<(PackageName, VersionSpecifiers, HostFact, VersionSpecifiers)>,
     undeclared: Vec<(PackageName, VersionSpecifiers, Requirement)>,
+}
+
+/// As it is written, so that a failing random one can be read and made a scenario.
+impl fmt::Debug for Universe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((name, version), metadata) in &self.metadata {
+            let release = (name.clone(), version.clone());
+            write!(f, "\n    {name} {version}")?;
+            if self.yanked.contains(&release) {
+                f.write_str(" yanked")?;
+            }
+            for tag in self.wheels.get(&release).into_iter().flatten() {
+                write!(f, " {tag}")?;
+            }
+            for (at, need) in metadata.requires_dist.iter().enumerate() {
+                write!(f, "{}{need}", if at == 0 { " -> " } else { ", " })?;
+            }
+            if let Some(python) = &metadata.requires_python {
+                write!(f, " ~ {python}")?;
+            }
+        }
+        let list = |name: &str, items: Vec<String>| match items.is_empty() {
+            true => String::new(),
+            false => format!("\n    {name}: {}", items.join(", ")),
+        };
+        let texts = |all: &[Requirement]| all.iter().map(ToString::to_string).collect();
+        let names = |all: &BTreeSet<PackageName>| all.iter().map(ToString::to_string).collect();
+        let members = self.members.iter();
+        let needs = self.host_needs.iter();
+        let forgotten = self.undeclared.iter();
+        for line in [
+            list("constraints", texts(&self.constraints)),
+            list("overrides", texts(&self.overrides)),
+            list("prereleases", names(&self.prereleases)),
+            list(
+                "tool",
+                self.primary.iter().map(ToString::to_string).collect(),
+            ),
+            list(
+                "agreements",
+                members
+                    .map(|(id, name, of, value)| format!("{name}{of} {id} {value}"))
+                    .collect(),
+            ),
+            list(
+                "host needs",
+                needs
+                    .map(|(name, of, _, wanted)| format!("{name}{of} {wanted}"))
+                    .collect(),
+            ),
+            list(
+                "host",
+                self.host.values().map(ToString::to_string).collect(),
+            ),
+            list(
+                "undeclared",
+                forgotten
+                    .map(|(name, of, needs)| format!("{name}{of} -> {needs}"))
+                    .collect(),
+            ),
+        ] {
+            f.write_str(&line)?;
+        }
+        match self.only_wheels {
+            true => f.write_str("\n    only wheels"),
+            false => Ok(()),
+        }
+    }
 }
 
 /// `a 2.0, b 1.5` as a solution.
@@ -69,8 +154,8 @@ pub fn versions(resolution: &Resolution) -> Solution {
 }
 
 impl Universe {
-    /// `name version [yanked] [-> needs, needs; marker] [~ requires-python]`, releases separated by
-    /// `;` where a new release begins with a name and a version.
+    /// `name version [yanked] [wheel-tag …] [-> needs, needs; marker] [~ requires-python]`,
+    /// releases separated by `;` where a new release begins with a name and a version.
     pub fn parse(text: &str) -> Self {
         let mut world = Self::default();
         let mut releases: Vec<String> = Vec::new();
@@ -95,10 +180,11 @@ impl Universe {
                 .map(str::to_owned)
                 .collect();
             world.release(words[0], words[1], &needs, python);
-            if words.get(2) == Some(&"yanked") {
-                world
-                    .yanked
-                    .insert((words[0].parse().unwrap(), words[1].parse().unwrap()));
+            for word in &words[2..] {
+                match *word {
+                    "yanked" => world.yank(words[0], words[1]),
+                    tag => world.wheel(words[0], words[1], tag),
+                }
             }
         }
         world
@@ -132,6 +218,42 @@ impl Universe {
         );
     }
 
+    /// Withdraws a release.
+    pub fn yank(&mut self, name: &str, version: &str) {
+        self.yanked
+            .insert((name.parse().unwrap(), version.parse().unwrap()));
+    }
+
+    /// A release has a wheel with this tag.
+    pub fn wheel(&mut self, name: &str, version: &str, tag: &str) {
+        let release = (name.parse().unwrap(), version.parse().unwrap());
+        self.wheels.entry(release).or_default().push(tag.to_owned());
+    }
+
+    /// Nothing is built from source.
+    pub fn only_wheels(mut self) -> Self {
+        self.only_wheels = true;
+        self
+    }
+
+    /// Pre-releases of these packages are fine.
+    pub fn prereleases(mut self, names: &[&str]) -> Self {
+        self.prereleases = names.iter().map(|name| name.parse().unwrap()).collect();
+        self
+    }
+
+    /// A release of the universe is what its URL names, see [`url`](Self::url).
+    pub fn direct(mut self, name: &str, version: &str) -> Self {
+        self.direct
+            .insert(name.parse().unwrap(), version.parse().unwrap());
+        self
+    }
+
+    /// The URL of the source distribution of a release.
+    pub fn url(name: &str, version: &str) -> String {
+        format!("https://files.example/{name}-{version}.tar.gz")
+    }
+
     pub fn pythons(mut self, versions: &[&str]) -> Self {
         self.pythons = versions.iter().map(|v| v.parse().unwrap()).collect();
         self
@@ -150,6 +272,11 @@ impl Universe {
     pub fn overrides(mut self, texts: &[&str]) -> Self {
         self.overrides = texts.iter().map(|t| t.parse().unwrap()).collect();
         self
+    }
+
+    /// Whether an override speaks of a package.
+    pub fn is_overridden(&self, name: &PackageName) -> bool {
+        self.overrides.iter().any(|one| one.name == *name)
     }
 
     pub fn preferences(mut self, name: &str, versions: &[&str]) -> Self {
@@ -241,9 +368,19 @@ impl Universe {
             requirements: roots.iter().map(|root| root.parse().unwrap()).collect(),
             constraints: self.constraints.clone(),
             overrides: self.overrides.clone(),
-            direct: BTreeMap::new(),
-            build: self.metadata.keys().map(|(name, _)| name.clone()).collect(),
-            prereleases: BTreeSet::new(),
+            direct: self
+                .direct
+                .iter()
+                .map(|(name, version)| {
+                    let file = self.files(name, version).remove(0);
+                    (name.clone(), (version.clone(), file))
+                })
+                .collect(),
+            build: match self.only_wheels {
+                true => BTreeSet::new(),
+                false => self.metadata.keys().map(|(name, _)| name.clone()).collect(),
+            },
+            prereleases: self.prereleases.clone(),
             target: TARGET,
             pythons: self
                 .python_versions()
@@ -277,148 +414,34 @@ impl Universe {
     pub fn solve(&self, roots: &[&str]) -> Result<Solution, String> {
         self.resolve(roots).map(|resolution| versions(&resolution))
     }
-
-    /// Whether a resolution meets every requirement and holds nothing that nobody asked for.
-    pub fn is_solution(&self, roots: &[&str], resolution: &Resolution) -> bool {
-        let python = resolution.python.version();
-        let chosen: BTreeMap<PackageName, Version> = resolution
-            .packages
-            .iter()
-            .map(|(n, p)| (n.clone(), p.version.clone()))
-            .collect();
-        self.reached(roots, python, &chosen)
-            .is_some_and(|reached| reached == chosen.keys().cloned().collect())
-    }
-
-    /// Every solution, by trying every combination of interpreter and versions.
-    pub fn brute_force(&self, roots: &[&str]) -> Vec<Solution> {
-        let names: Vec<PackageName> = {
-            let all: BTreeSet<_> = self.metadata.keys().map(|(name, _)| name.clone()).collect();
-            all.into_iter().collect()
-        };
-        let mut found = Vec::new();
-        for python in self.python_versions() {
-            let mut chosen = BTreeMap::new();
-            self.enumerate(roots, &python, &names, &mut chosen, &mut found);
-        }
-        found
-    }
-
-    fn enumerate(
-        &self,
-        roots: &[&str],
-        python: &Version,
-        names: &[PackageName],
-        chosen: &mut BTreeMap<PackageName, Version>,
-        found: &mut Vec<Solution>,
-    ) {
-        let Some((name, rest)) = names.split_first() else {
-            if let Some(reached) = self.reached(roots, python, chosen) {
-                let picked = chosen.iter().filter(|(name, _)| reached.contains(name));
-                found.push(
-                    picked
-                        .map(|(n, v)| (n.to_string(), v.to_string()))
-                        .collect(),
-                );
-            }
-            return;
-        };
-        self.enumerate(roots, python, rest, chosen, found);
-        for (_, version) in self.metadata.keys().filter(|(of, _)| of == name) {
-            chosen.insert(name.clone(), version.clone());
-            self.enumerate(roots, python, rest, chosen, found);
-            chosen.remove(name);
-        }
-    }
-
-    /// The packages reached from the roots if all that is reached is consistent.
-    fn reached(
-        &self,
-        roots: &[&str],
-        python: &Version,
-        chosen: &BTreeMap<PackageName, Version>,
-    ) -> Option<BTreeSet<PackageName>> {
-        let environment = marker_environment(&TARGET, python);
-        let mut reached = BTreeSet::new();
-        let mut agreed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        let mut done: BTreeSet<(PackageName, Option<ExtraName>)> = BTreeSet::new();
-        let mut todo: Vec<Requirement> = roots
-            .iter()
-            .map(|root| root.parse::<Requirement>().unwrap())
-            .filter(|root| root.marker.evaluate(&environment, &[]))
-            .collect();
-        while let Some(requirement) = todo.pop() {
-            let version = chosen.get(&requirement.name)?;
-            let metadata = &self.metadata[&(requirement.name.clone(), version.clone())];
-            if !admits(&requirement, version)
-                || metadata
-                    .requires_python
-                    .as_ref()
-                    .is_some_and(|requires| !requires.contains(python))
-            {
-                return None;
-            }
-            if !self.fits_host(&requirement.name, version) {
-                return None;
-            }
-            let members = self.members.iter();
-            for (id, _, _, value) in
-                members.filter(|(_, name, of, _)| *name == requirement.name && of.contains(version))
-            {
-                let values: BTreeSet<&str> = value.split('|').collect();
-                let left = agreed.entry(id).or_insert_with(|| values.clone());
-                left.retain(|value| values.contains(value));
-                if left.is_empty() {
-                    return None;
-                }
-            }
-            reached.insert(requirement.name.clone());
-            let parts = std::iter::once(None).chain(requirement.extras.iter().cloned().map(Some));
-            for part in parts {
-                if done.insert((requirement.name.clone(), part.clone())) {
-                    let forgotten = self.undeclared.iter();
-                    let forgotten = forgotten
-                        .filter(|(name, of, _)| *name == requirement.name && of.contains(version))
-                        .map(|(_, _, requirement)| requirement);
-                    let stated = metadata.requires_dist.iter().chain(forgotten);
-                    todo.extend(needs(stated, part.as_ref(), &environment));
-                }
-            }
-        }
-        Some(reached)
-    }
-
-    /// Whether the host has what a version of a package needs.
-    fn fits_host(&self, name: &PackageName, version: &Version) -> bool {
-        let needs = self.host_needs.iter();
-        needs
-            .filter(|(of, versions, _, _)| of == name && versions.contains(version))
-            .all(|(_, _, fact, wanted)| {
-                self.host
-                    .get(fact)
-                    .is_some_and(|value| wanted.contains(value))
-            })
-    }
 }
 
-fn needs<'r>(
-    requirements: impl Iterator<Item = &'r Requirement>,
-    extra: Option<&ExtraName>,
-    environment: &MarkerEnvironment,
-) -> Vec<Requirement> {
-    let holds = |requirement: &&Requirement| match extra {
-        None => requirement.marker.evaluate(environment, &[]),
-        Some(extra) => requirement
-            .marker
-            .evaluate(environment, std::slice::from_ref(extra)),
-    };
-    requirements.filter(holds).cloned().collect()
-}
-
-fn admits(requirement: &Requirement, version: &Version) -> bool {
-    match &requirement.version_or_url {
-        Some(pep508_rs::VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.contains(version),
-        _ => true,
+impl Universe {
+    /// The files of a release.
+    fn files(&self, name: &PackageName, version: &Version) -> Vec<DistFile> {
+        let release = (name.clone(), version.clone());
+        let names = match self.wheels.get(&release) {
+            None => vec![format!("{name}-{version}.tar.gz")],
+            Some(tags) => {
+                let stem = name.as_dist_info_name();
+                let wheel = |tag| format!("{stem}-{version}-{tag}.whl");
+                tags.iter().map(wheel).collect()
+            }
+        };
+        let file = |file_name: String| DistFile {
+            url: format!("https://files.example/{file_name}"),
+            kind: match file_name::parse(&file_name, name) {
+                Some((_, kind)) => kind,
+                None => DistKind::Sdist,
+            },
+            sha256: Some(Sha256::of(&file_name)),
+            size: None,
+            requires_python: None,
+            yanked: self.yanked.contains(&release).then(String::new),
+            metadata_file: None,
+            file_name,
+        };
+        names.into_iter().map(file).collect()
     }
 }
 
@@ -428,38 +451,25 @@ impl PackageIndex for Universe {
         _index: &IndexId,
         package: &PackageName,
     ) -> Result<Arc<Releases>, IndexError> {
-        let mut releases = Releases::default();
-        for (name, version) in self.metadata.keys().filter(|(name, _)| name == package) {
-            let file = DistFile {
-                file_name: format!("{name}-{version}.tar.gz"),
-                url: format!("https://files.example/{name}-{version}.tar.gz"),
-                kind: DistKind::Sdist,
-                sha256: Some(Sha256::of(format!("{name} {version}"))),
-                size: None,
-                requires_python: None,
-                yanked: self
-                    .yanked
-                    .contains(&(name.clone(), version.clone()))
-                    .then(String::new),
-                metadata_file: None,
-            };
-            releases.versions.insert(version.clone(), vec![file]);
-        }
-        if releases.versions.is_empty() {
+        let releases = self.metadata.keys().filter(|(name, _)| name == package);
+        let versions: BTreeMap<_, _> = releases
+            .map(|(name, version)| (version.clone(), self.files(name, version)))
+            .collect();
+        if versions.is_empty() {
             return Err(IndexError::NotFound {
                 package: package.clone(),
                 index: "the universe".to_owned(),
             });
         }
-        Ok(Arc::new(releases))
+        Ok(Arc::new(Releases { versions }))
     }
 
     fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, IndexError> {
-        let found = self
+        let (_, metadata) = self
             .metadata
-            .values()
-            .find(|m| file.file_name == format!("{}-{}.tar.gz", m.name, m.version))
+            .iter()
+            .find(|((name, version), _)| self.files(name, version).contains(file))
             .unwrap();
-        Ok(Arc::new(found.clone()))
+        Ok(Arc::new(metadata.clone()))
     }
 }
