@@ -29,6 +29,8 @@ pub struct Expander<'a> {
     constraints: HashMap<PackageName, Vec<&'a Requirement>>,
     overrides: HashMap<PackageName, Vec<&'a Requirement>>,
     conditionals: Mutex<HashMap<Arc<Conditional>, Dependencies>>,
+    /// The interpreters on which a marker holds: packages share most of their markers.
+    held: Mutex<HashMap<(MarkerTree, Option<ExtraName>), PythonMask>>,
     /// Packages for which some requirement named a pre-release.
     prereleases: Mutex<HashSet<PackageName>>,
 }
@@ -64,6 +66,7 @@ impl<'a> Expander<'a> {
             constraints: by_name(&problem.constraints),
             overrides: by_name(&problem.overrides),
             conditionals: Mutex::default(),
+            held: Mutex::default(),
             prereleases: Mutex::default(),
         }
     }
@@ -172,6 +175,21 @@ impl<'a> Expander<'a> {
                 0
             };
         }
+        let extra = match part {
+            Part::Base => None,
+            Part::Extra(extra) => Some(extra.clone()),
+        };
+        let key = (marker.clone(), extra);
+        let known = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mask) = known().get(&key) {
+            return *mask;
+        }
+        let mask = self.evaluate(marker, part);
+        known().insert(key, mask);
+        mask
+    }
+
+    fn evaluate(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
         let mut mask = 0;
         for (i, environment) in self.environments.iter().enumerate() {
             let base = marker.evaluate(environment, &[]);
