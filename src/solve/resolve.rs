@@ -66,9 +66,12 @@ pub fn resolve(
     // An expander of its own: what the crawl happens to meet must not influence the result.
     let ahead = Expander::new(problem);
     let crawl = Crawl::new(index, &source, &ahead);
-    let outcome = crawl.during(&problem.requirements, || {
-        pubgrub::resolve(&provider, Participant::Root, root_version()).map_err(Box::new)
-    });
+    let solve = || pubgrub::resolve(&provider, Participant::Root, root_version()).map_err(Box::new);
+    let outcome = if index.is_at_hand() {
+        solve()
+    } else {
+        crawl.during(&problem.requirements, solve)
+    };
     match outcome {
         Ok(selected) => extract(
             problem,
