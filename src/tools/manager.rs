@@ -13,6 +13,7 @@ use crate::{
     net::{self, Client},
     progress::Progress,
     settings::Settings,
+    solve::Memory,
     store::Store,
 };
 
@@ -30,6 +31,8 @@ pub struct Manager {
     fetcher: Fetcher,
     index: OnceLock<Arc<dyn PackageIndex>>,
     host: OnceLock<Host>,
+    /// What the index's answers came to.
+    pub(super) memory: Memory,
 }
 
 impl Manager {
@@ -60,6 +63,7 @@ impl Manager {
             fetcher,
             index: OnceLock::new(),
             host: OnceLock::new(),
+            memory: Memory::default(),
         })
     }
 
@@ -111,6 +115,7 @@ impl Manager {
     /// The same with another index than the one of the settings, such as a recorded one.
     pub fn with_index(mut self, index: Arc<dyn PackageIndex>) -> Self {
         self.index = OnceLock::from(index);
+        self.memory = Memory::default();
         self
     }
 
