@@ -124,6 +124,11 @@ pub trait PackageIndex: Send + Sync {
             reason: "the index states no sha256 for it".to_owned(),
         })
     }
+    /// Whether every answer is there already: no host has to be tried before it is relied on, and
+    /// nothing is gained by asking ahead of need.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
     /// The releases of this package will probably be asked for.
     fn prefetch_releases(&self, _index: &IndexId, _package: &PackageName) {}
     /// The metadata of this file will probably be asked for.

@@ -30,6 +30,8 @@ pub struct Expander<'a> {
     constraints: HashMap<PackageName, Vec<&'a Requirement>>,
     overrides: HashMap<PackageName, Vec<&'a Requirement>>,
     conditionals: Mutex<HashMap<Arc<Conditional>, Dependencies>>,
+    /// The interpreters on which a marker holds: packages share most of their markers.
+    held: Mutex<HashMap<(MarkerTree, Option<ExtraName>), PythonMask>>,
     /// What the requirements met so far name.
     pub admission: Admission,
 }
@@ -78,6 +80,7 @@ impl<'a> Expander<'a> {
             constraints: by_name(&problem.constraints),
             overrides,
             conditionals: Mutex::default(),
+            held: Mutex::default(),
             environments,
         }
     }
@@ -191,6 +194,21 @@ impl<'a> Expander<'a> {
                 0
             };
         }
+        let extra = match part {
+            Part::Base => None,
+            Part::Extra(extra) => Some(extra.clone()),
+        };
+        let key = (marker.clone(), extra);
+        let known = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mask) = known().get(&key) {
+            return *mask;
+        }
+        let mask = self.evaluate(marker, part);
+        known().insert(key, mask);
+        mask
+    }
+
+    fn evaluate(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
         let mut mask = 0;
         for (i, environment) in self.environments.iter().enumerate() {
             let base = marker.evaluate(environment, &[]);

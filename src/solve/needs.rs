@@ -212,6 +212,26 @@ impl Needs {
         has.is_some_and(|value| wanted.contains(&value.version))
     }
 
+    /// All that these needs do to a resolution, as text: of the host, only whether each need of it
+    /// is met.
+    pub fn decisive(&self) -> String {
+        let Self {
+            host: _,
+            of_host,
+            agreements: _,
+            members,
+            undeclared,
+        } = self;
+        let mut text = format!("{members:?} {undeclared:?}");
+        for (package, needs) in of_host {
+            for need in needs {
+                let met = self.met(need.fact, &need.wanted);
+                text += &format!("\n{package} {:?} {:?} {met}", need.versions, need.origin);
+            }
+        }
+        text
+    }
+
     /// The agreements a version of a package is a member of, with its values in each.
     pub fn agreements<'n>(
         &'n self,

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Plan, SolveError,
+    Memory, Plan, SolveError,
     accelerators::{self, AcceleratorRequest},
     assemble::problem,
     outcome::{Asked, plan_of},
     problem::PythonCandidate,
-    resolve::{ResolveError, resolve},
+    resolve::ResolveError,
     tool_version,
 };
 use crate::{
@@ -64,6 +64,8 @@ pub struct Request<'a> {
     pub pins: BTreeMap<PackageName, Version>,
     /// Versions to take if they are allowed, before newer ones.
     pub preferences: BTreeMap<PackageName, Vec<Version>>,
+    /// What problems put to the same index came to before.
+    pub memory: &'a Memory,
 }
 
 /// A source tree and what it requires.
@@ -102,7 +104,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
             break;
         }
         let problem = problem(request, facts, option, pythons.clone())?;
-        match resolve(&problem, index, &manifest.name) {
+        match request.memory.resolve(&problem, index, &manifest.name) {
             Ok(resolution) => {
                 let mut notes = Vec::new();
                 if let Some(why) = &unreachable {

@@ -67,7 +67,7 @@ pub fn resolve(
     // An expander of its own: what the crawl happens to meet must not influence the result.
     let ahead = Expander::new(problem);
     let crawl = Crawl::new(index, &source, &ahead);
-    let outcome = crawl.during(&problem.requirements, || {
+    let solve = || {
         loop {
             let outcome = pubgrub::resolve(&provider, Participant::Root, root_version());
             match outcome {
@@ -85,7 +85,12 @@ pub fn resolve(
                 }
             }
         }
-    });
+    };
+    let outcome = if index.is_at_hand() {
+        solve()
+    } else {
+        crawl.during(&problem.requirements, solve)
+    };
     extract(problem, index, &source, &expander, &outcome?, asker)
 }
 

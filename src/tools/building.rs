@@ -1,4 +1,4 @@
-//! The index as planning sees it: the client, and two things it cannot do alone.
+//! The index as planning sees it: usually the client, and two things it cannot do alone.
 //!
 //! A torch index that is out of reach is found out once, before any request waits for it. And
 //! some source distributions tell what they need only when they are built: old ones compute their requirements in code. For the packages a plan may build,
@@ -14,19 +14,19 @@ use std::{
 use super::{Manager, reach::Answer};
 use crate::{
     build::{BuildError, Builder},
-    index::{CoreMetadata, DistFile, IndexClient, IndexError, IndexId, PackageIndex, Releases},
+    index::{CoreMetadata, DistFile, IndexError, IndexId, PackageIndex, Releases},
     lock::{Artifact, ArtifactKind, LockedPackage},
     prefix::{InterpreterCache, PythonRuntime},
     solve::PythonCandidate,
     types::{PackageName, Sha256, Target},
 };
 
-/// The index client, with builds where it cannot answer by itself.
+/// An index, with builds where it cannot answer by itself.
 pub struct BuildingIndex<'a> {
     /// Who builds.
     pub manager: &'a Manager,
     /// Who answers.
-    pub index: &'a IndexClient,
+    pub index: &'a dyn PackageIndex,
     /// The interpreter that builds run on.
     pub python: Option<&'a PythonCandidate>,
     /// The platform the plan is for.
@@ -135,7 +135,7 @@ impl PackageIndex for BuildingIndex<'_> {
         index: &IndexId,
         package: &PackageName,
     ) -> Result<Arc<Releases>, IndexError> {
-        if matches!(index, IndexId::Torch(_)) {
+        if matches!(index, IndexId::Torch(_)) && !self.is_at_hand() {
             let base = &self.manager.settings.torch.value;
             let sample = base.below("cpu/torch/").to_string();
             // One brief question instead of every request waiting for a host that is out of reach.
@@ -159,6 +159,10 @@ impl PackageIndex for BuildingIndex<'_> {
 
     fn digest(&self, file: &DistFile) -> Result<Sha256, IndexError> {
         self.index.digest(file)
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.index.is_at_hand()
     }
 
     fn prefetch_releases(&self, index: &IndexId, package: &PackageName) {

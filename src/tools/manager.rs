@@ -8,11 +8,12 @@ use crate::{
     fetch::{Download, FetchError, FetchOptions, Fetched, Fetcher},
     home::Home,
     host::Host,
-    index::IndexClient,
+    index::{IndexClient, PackageIndex},
     lock::Lock,
     net::{self, Client},
     progress::Progress,
     settings::Settings,
+    solve::Memory,
     store::Store,
 };
 
@@ -28,8 +29,10 @@ pub struct Manager {
     runtime: tokio::runtime::Runtime,
     client: Client,
     fetcher: Fetcher,
-    index: OnceLock<IndexClient>,
+    index: OnceLock<Arc<dyn PackageIndex>>,
     host: OnceLock<Host>,
+    /// What the index's answers came to.
+    pub(super) memory: Memory,
 }
 
 impl Manager {
@@ -60,6 +63,7 @@ impl Manager {
             fetcher,
             index: OnceLock::new(),
             host: OnceLock::new(),
+            memory: Memory::default(),
         })
     }
 
@@ -93,12 +97,26 @@ impl Manager {
         self.host.get_or_init(|| Host::detect(self.home.root()))
     }
 
-    /// The index client.
-    pub fn index(&self) -> &IndexClient {
-        self.index.get_or_init(|| {
+    /// Who answers questions about packages.
+    pub fn index(&self) -> &dyn PackageIndex {
+        let index = self.index.get_or_init(|| {
             let runtime = self.runtime.handle().clone();
-            IndexClient::new(self.client.clone(), &self.settings, &self.home, runtime)
-        })
+            let client = self.client.clone();
+            Arc::new(IndexClient::new(
+                client,
+                &self.settings,
+                &self.home,
+                runtime,
+            ))
+        });
+        &**index
+    }
+
+    /// The same with another index than the one of the settings, such as a recorded one.
+    pub fn with_index(mut self, index: Arc<dyn PackageIndex>) -> Self {
+        self.index = OnceLock::from(index);
+        self.memory = Memory::default();
+        self
     }
 
     /// Fetches what the store lacks; the results are in the order asked for.

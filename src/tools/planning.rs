@@ -239,6 +239,7 @@ impl Manager {
             constraints,
             pins: wanted.pins.clone(),
             preferences,
+            memory: &self.memory,
         };
         // Without any, the plan itself says what is missing.
         let fitting = fitting_pythons(&request).unwrap_or_default();
