@@ -192,12 +192,22 @@ impl Library {
         };
         let line_end = text[from..].iter().position(|b| *b == b'\n');
         let line_end = line_end.map_or(text.len(), |length| from + length);
-        let found = self.piece(*first)?.find_at(text, from)?;
-        // A piece may itself cross the line's end, through its spaces.
-        if found.start() > line_end || found.start() > from + GAP {
-            return None;
+        let regex = self.piece(*first)?;
+        let mut search = from;
+        loop {
+            let found = regex.find_at(text, search)?;
+            // A piece may itself cross the line's end, through its spaces.
+            if found.start() > line_end || found.start() > from + GAP {
+                return None;
+            }
+            if let Some(end) = self.continues(rest, text, found.end()) {
+                return Some(end);
+            }
+            search = found.start() + 1;
+            if search > text.len() {
+                return None;
+            }
         }
-        self.continues(rest, text, found.end())
     }
 
     /// Whether an exception stands on the line.

@@ -150,8 +150,9 @@ fn two_gpus(case: &Case<'_>, ledger: &mut Ledger) {
         );
         ledger.add(Cause::IgpuSelected, 2.0, why);
         if case.saw_any(&["hip-no-code", "igpu-wrong-device"]) {
-            ledger.add(Cause::IgpuSelected, 1.4, "");
-            ledger.add(Cause::GfxNeedsOverride, -0.8, "");
+            ledger.add(Cause::IgpuSelected, 2.0, "");
+            ledger.add(Cause::GfxNeedsOverride, -1.0, "");
+            ledger.add(Cause::GfxNotInWheel, -1.0, "");
         }
     }
     if !amd {

@@ -17,6 +17,7 @@ use crate::doctor::{
 
 pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     engine_versions(case, ledger);
+    stated_requirement(case, ledger);
     missing_library(case, ledger);
     mixed(case, ledger);
 }
@@ -112,6 +113,22 @@ fn engine_versions(case: &Case<'_>, ledger: &mut Ledger) {
         }
         if name != "onnxruntime-gpu" {
             break;
+        }
+    }
+}
+
+/// onnxruntime says which majors it requires.
+fn stated_requirement(case: &Case<'_>, ledger: &mut Ledger) {
+    let Some(required) = &case.facts.cuda.required else {
+        return;
+    };
+    let (cuda, cudnn) = required.value;
+    let installed = Installed::of(case);
+    let cuda_has = installed.cuda.map(|((major, _), quote)| (major, quote));
+    for (what, wants, has) in [("CUDA", cuda, cuda_has), ("cuDNN", cudnn, installed.cudnn)] {
+        if let Some((has, quote)) = has.filter(|(has, _)| *has != wants) {
+            let why = format!("it requires {what} {wants}, there is {has} ({quote})");
+            ledger.add(Cause::EngineCudaMismatch, 2.6, why);
         }
     }
 }
@@ -235,7 +252,7 @@ fn missing_library(case: &Case<'_>, ledger: &mut Ledger) {
         }
         (Asker::Extension, None, None) => {
             let why = format!("{} is wanted by a compiled package", missing.quote);
-            ledger.add(Cause::MixedCudaWheels, 1.8, why);
+            ledger.add(Cause::MixedCudaWheels, 2.4, why);
         }
         (Asker::Engine, None, None) if !case.saw("library-is-there") => {
             ledger.add(Cause::EngineCudaMismatch, 0.4, missing.quote.clone());

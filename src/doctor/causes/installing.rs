@@ -62,6 +62,18 @@ fn wheels(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::NoWheel, 2.4, why);
         ledger.fill("package", "'torch<=2.2.2' 'numpy<2'");
     }
+    // Tags name the C library: the system's is older than the wheels'.
+    let tags = manylinux(case);
+    if let (Some(lowest), Some(highest)) = (tags.first(), tags.last())
+        && lowest < highest
+        && *highest >= 24
+        && !case.saw("requires-other-python")
+    {
+        let why =
+            format!("wheels are for glibc 2.{highest}, the system takes those for 2.{lowest}");
+        ledger.add(Cause::GlibcTooOld, 4.4, why);
+        ledger.add(Cause::NoWheel, -1.0, "");
+    }
     // An old C library refuses new wheels.
     let glibc = case.facts.system.glibc.as_ref();
     let needs = wanted
@@ -77,6 +89,23 @@ fn wheels(case: &Case<'_>, ledger: &mut Ledger) {
         );
         ledger.add(Cause::GlibcTooOld, 3.4, why);
     }
+}
+
+/// The glibc minors of the manylinux tags that are named, ascending.
+fn manylinux(case: &Case<'_>) -> Vec<u16> {
+    let mut minors: Vec<u16> = Vec::new();
+    for line in &case.lines {
+        for (place, mark) in line.text.match_indices("manylinux_2_") {
+            let rest = &line.text[place + mark.len()..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            minors.extend(rest[..end].parse::<u16>());
+        }
+    }
+    minors.sort_unstable();
+    minors.dedup();
+    minors
 }
 
 /// The torch release that an installation asks for.

@@ -169,7 +169,7 @@ fn driver_halves(case: &Case<'_>, ledger: &mut Ledger) {
         && module.trim_end_matches('.') != library.trim_end_matches('.')
     {
         let why = format!("the kernel module is {module}, the libraries are {library}");
-        ledger.add(Cause::DriverLibraryMismatch, 3.6, why);
+        ledger.add(Cause::DriverLibraryMismatch, 4.6, why);
     }
 }
 
@@ -262,7 +262,14 @@ fn visible_devices(case: &Case<'_>, ledger: &mut Ledger) {
         value.trim().parse::<usize>().ok().filter(|_| is_count)
     });
     let count = stated.or((gpus > 0).then_some(gpus));
-    for (name, value) in &case.evidence.env {
+    let set: Vec<(String, String)> = case
+        .evidence
+        .env
+        .iter()
+        .cloned()
+        .chain(case.facts.assigned_devices.iter().cloned())
+        .collect();
+    for (name, value) in &set {
         let name = name.to_uppercase();
         let is_visible = [
             "CUDA_VISIBLE_DEVICES",

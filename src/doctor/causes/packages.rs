@@ -75,9 +75,10 @@ fn bitsandbytes(case: &Case<'_>, ledger: &mut Ledger) {
     if case.facts.gpus.has_amd() && !case.facts.gpus.has_nvidia() {
         ledger.add(
             Cause::CudaTorchOnAmd,
-            1.6,
+            2.6,
             "bitsandbytes was long for CUDA only",
         );
+        ledger.add(Cause::CudaLibsNotOnPath, -2.5, "");
     }
     let torch_is_cpu = case
         .facts

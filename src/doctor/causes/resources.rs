@@ -29,6 +29,9 @@ pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     if case.saw("bus-error-in-worker") && case.saw("dataloader-killed") {
         ledger.add(Cause::RamOomKilled, -1.0, "");
     }
+    if case.saw("no-nvidia-gpu-said") {
+        ledger.add(Cause::CudaLibsMissing, -2.0, "");
+    }
     if case.saw("illegal-instruction") {
         ledger.add(Cause::RamOomKilled, -1.0, "");
     }

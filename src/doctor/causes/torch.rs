@@ -161,7 +161,7 @@ fn companions(case: &Case<'_>, ledger: &mut Ledger) {
     if said.contains("imported") && said.contains("installed") {
         let why = format!("{} — another copy is imported", torch.quote);
         ledger.add(Cause::OutsidePackagesLeakIn, 4.6, why);
-        ledger.add(Cause::TorchCompanionMismatch, -1.5, "");
+        ledger.add(Cause::TorchCompanionMismatch, -3.0, "");
     }
 }
 

@@ -1,5 +1,7 @@
 //! CUDA: what the driver supports and what the programs want.
 
+use regex::Captures;
+
 use super::{
     Known, Packages, Release, numbers, release,
     scan::{Scan, pattern},
@@ -21,6 +23,10 @@ pub struct CudaFacts {
     pub toolkit: Option<Known<Release>>,
     /// CUDA version of the container's image.
     pub container: Option<Known<Release>>,
+    /// CUDA version some other program was built for.
+    pub carried: Option<Known<Release>>,
+    /// CUDA and cuDNN majors that onnxruntime says it requires.
+    pub required: Option<Known<(u16, u16)>>,
     /// Installed cuDNN.
     pub cudnn: Option<Known<Release>>,
     /// Version of ROCm.
@@ -101,67 +107,70 @@ impl CudaFacts {
     }
 
     fn read_driver(&mut self, scan: &Scan<'_>) {
+        let version = |found: &Captures<'_>| first_version(&found[1]);
         if self.driver.is_none() {
-            self.driver = scan
-                .first(
-                    pattern!(
-                        r"(?i)\b(?:(?:nvidia )?driver(?: version)?|nvidia-smi|nvidia driver|kernel module(?: version)?(?: is)?|nvidia-(?:driver|dkms|open)-)[ :=v_-]{0,6}([2-6][0-9]{2}(?:\.[0-9]{1,3}){1,2}|[3-6][0-9]{2})\b"
-                    ),
-                    |found| first_version(&found[1]),
-                );
+            let after = pattern!(
+                r"(?i)\b(?:(?:nvidia )?driver(?: version)?|nvidia-smi|kernel module(?: version)?(?: is)?|nvidia-(?:driver|dkms|open)-)[ :=v_-]{0,6}([2-6][0-9]{2}(?:\.[0-9]{1,3}){1,2}|[3-6][0-9]{2})\b"
+            );
+            let before = pattern!(
+                r"(?i)\b([2-6][0-9]{2}\.[0-9.]*[0-9]) nvidia (?:linux )?(?:graphics )?driver"
+            );
+            let named = scan.stated(after, version);
+            self.driver = named.or_else(|| scan.first(before, version));
         }
         if self.driver_cuda.is_none() {
-            self.driver_cuda = scan
-                .first(
-                    pattern!(r"(?i)\bfound (?:cuda )?version:? ([0-9]{4,5})\b"),
-                    |found| {
-                        let number: u16 = found[1].parse().ok()?;
-                        Some((number / 1000, number % 1000 / 10))
-                    },
-                )
-                .or_else(|| {
-                    scan.first(
-                        pattern!(r"driver version: ?[0-9.]+ +CUDA (?:UMD )?version: ?([0-9]+\.[0-9]+)|(?i-u)driver cuda(?: version)?:? ?([0-9]+\.[0-9]+)"),
-                        |found| release(found.get(1).or(found.get(2))?.as_str()),
-                    )
-                })
-                .or_else(|| {
-                    scan.first(
-                        pattern!(r"(?i)Driver Version: ?[0-9.]+ +CUDA (?:UMD )?Version: ?([0-9]+\.[0-9]+)"),
-                        |found| release(&found[1]),
-                    )
-                });
+            let number = pattern!(r"(?i)\bfound (?:cuda )?version:? ([0-9]{4,5})\b");
+            let table =
+                pattern!(r"(?i)Driver Version: ?[0-9.]+ +CUDA (?:UMD )?Version: ?([0-9]+\.[0-9]+)");
+            let found = scan.first(number, |found| {
+                let number: u16 = found[1].parse().ok()?;
+                Some((number / 1000, number % 1000 / 10))
+            });
+            self.driver_cuda = found.or_else(|| scan.first(table, |found| release(&found[1])));
         }
     }
 
     fn read_toolkits(&mut self, scan: &Scan<'_>) {
-        self.toolkit = scan.first(
-            pattern!(
-                r"(?i)(?:\bcuda[ _-]?toolkit(?: version)?|\bnvcc(?: version)?|\bsystem cuda|\bcuda_home|\bcuda[ _]sdk|cuda compilation tools, release|\bcuda_toolkit)[^0-9\n]{0,24}([0-9]{1,2}\.[0-9])"
-            ),
-            |found| release(&found[1]),
-        )
-        .or_else(|| {
-            scan.first(pattern!(r"(?i)/cuda-([0-9]{1,2}\.[0-9])\b"), |found| release(&found[1]))
-        });
+        let release = |found: &Captures<'_>| release(&found[1]);
+        let toolkit = pattern!(
+            r"(?im)(?:\bcuda[ _-]?toolkit(?: version)?|\bnvcc(?: version)?|\bsystem cuda|\bcuda_home|\bcuda[ _]sdk|cuda compilation tools, release|^cuda(?:_version|_runtime)?: ?)[^0-9\n]{0,24}([0-9]{1,2}\.[0-9])"
+        );
+        let folder = pattern!(r"(?i)/cuda-([0-9]{1,2}\.[0-9])\b");
+        let installed = pattern!(
+            r"(?i)\b(?:install(?:ed)?|have|has|with|on|my|is) cuda ?([0-9]{1,2}\.[0-9])\b"
+        );
+        self.toolkit = scan
+            .stated(toolkit, release)
+            .or_else(|| scan.first(folder, release))
+            .or_else(|| scan.stated(installed, release));
         self.container = scan.first(
             pattern!(
                 r"(?i)(?:\bcontainer_cuda\W{1,3}|\bcuda[:/](?:cuda:)?|\bimage[^\n]{0,60}cuda[:_-]?)([0-9]{1,2}\.[0-9])"
             ),
-            |found| release(&found[1]),
+            release,
         );
-        self.cudnn = scan.first(
-            pattern!(r"(?i)\bcudnn(?:[ _-]?(?:version|v|installed))?[ :=_-]{1,3}v?([5-9](?:\.[0-9]+)*|[89]0?[0-9]{2,3})\b"),
-            |found| {
-                let (major, minor) = release(&found[1])?;
-                // `8902` and `90100` are ways to write 8.9.2 and 9.1.0.
-                Some(match major {
-                    10.. if major > 10_000 => (major / 10_000, major % 10_000 / 100),
-                    1000.. => (major / 1000, major % 1000 / 100),
-                    _ => (major, minor),
-                })
-            },
+        self.carried = scan.first(
+            pattern!(
+                r"(?i)(?:\bcupy-cuda|\bxla_cuda|\bcuda ?|\bcu)(1[0-9](?:\.[0-9])?)(?:x\b|[ _-]?(?:plugin|build|binar|wheel|image|version of|backend|runner))|\b(?:built|compiled) (?:with|for|against) (?:cuda|cu) ?(1[0-9](?:\.[0-9])?)"
+            ),
+            |found| super::release(found.get(1).or(found.get(2))?.as_str()),
         );
+        self.required = scan.first(
+            pattern!(r"(?i)\brequires? cudnn ([0-9]+)[.*0-9]* and cuda ([0-9]+)"),
+            |found| Some((found[2].parse().ok()?, found[1].parse().ok()?)),
+        );
+        let cudnn = pattern!(
+            r"(?i)\bcudnn(?:[ _-]?(?:version|v|installed))?[ :=_-]{1,3}v?([5-9](?:\.[0-9]+)*|[89]0?[0-9]{2,3})\b"
+        );
+        self.cudnn = scan.stated(cudnn, |found| {
+            let (major, minor) = super::release(&found[1])?;
+            // `8902` and `90100` are ways to write 8.9.2 and 9.1.0.
+            Some(match major {
+                10_000.. => (major / 10_000, major % 10_000 / 100),
+                1000.. => (major / 1000, major % 1000 / 100),
+                _ => (major, minor),
+            })
+        });
     }
 
     /// The CUDA version that the failing program carries, as far as it is known, with what says so.
@@ -173,7 +182,9 @@ impl CudaFacts {
                 quote: torch.quote.clone(),
             })
         });
-        of_torch.or_else(|| self.container.clone())
+        of_torch
+            .or_else(|| self.container.clone())
+            .or_else(|| self.carried.clone())
     }
 }
 

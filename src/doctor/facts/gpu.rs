@@ -283,7 +283,14 @@ impl GpuFacts {
             let of_build = line.origin != Origin::Amd
                 && (targets.find_iter(text).count() >= 4 || list.is_match(text));
             if of_build {
-                let listed = targets.find_iter(text).map(|m| m.as_str().to_owned());
+                // `gpu=gfx1010 supported=[gfx1030 …]`: what stands before the list is the GPU.
+                let heading = pattern!(
+                    r"(?i)\b(?:available|supported|supports?|arch_list|compiled for|built for|targets)[a-z_=:\[\]\x22\x27 ]{0,24}gfx"
+                );
+                let start = heading.find(text).map_or(0, |found| found.start());
+                let (before, list) = text.split_at(start);
+                self.add_targets(before, &line.quote(0, 0));
+                let listed = targets.find_iter(list).map(|m| m.as_str().to_owned());
                 self.built_gfx.extend(listed);
             } else {
                 self.add_targets(text, &line.quote(0, 0));

@@ -46,6 +46,8 @@ pub struct Facts {
     pub python: PythonFacts,
     /// Symbols and libraries that were missing.
     pub libraries: LibraryFacts,
+    /// Variables that select devices, as the text sets them.
+    pub assigned_devices: Vec<(String, String)>,
 }
 
 impl Facts {
@@ -59,10 +61,25 @@ impl Facts {
             cuda: CudaFacts::of(evidence, &scan, &packages),
             python: PythonFacts::of(evidence, &scan),
             libraries: LibraryFacts::of(&scan),
+            assigned_devices: assigned_devices(&scan),
             packages,
             gpus,
         }
     }
+}
+
+/// `CUDA_VISIBLE_DEVICES=1`, `os.environ["CUDA_VISIBLE_DEVICES"] = "1"`.
+fn assigned_devices(scan: &Scan<'_>) -> Vec<(String, String)> {
+    let assignment = scan::pattern!(
+        r#"\b((?:CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES)['"\]]{0,2} ?= ?(?:['"]([^'"\n]*)['"]|([-0-9A-Za-z,]*))"#
+    );
+    scan.all(assignment)
+        .filter(|(_, line)| line.origin != crate::doctor::text::Origin::Env)
+        .filter_map(|(found, _)| {
+            let value = found.get(2).or(found.get(3))?.as_str();
+            Some((found[1].to_owned(), value.to_owned()))
+        })
+        .collect()
 }
 
 /// A version's first two numbers.

@@ -61,6 +61,27 @@ impl<'a> Scan<'a> {
             })
     }
 
+    /// The first find that tells what is there, rather than what somebody needs.
+    pub fn stated<T>(
+        &self,
+        pattern: &Regex,
+        mean: impl Fn(&Captures<'_>) -> Option<T>,
+    ) -> Option<Known<T>> {
+        self.all(pattern).find_map(|(captures, line)| {
+            let place = captures.get(0)?.start();
+            let text = self.hay.text();
+            let line_start = text[..place].rfind('\n').map_or(0, |end| end + 1);
+            if is_wish(&text[line_start..place]) {
+                return None;
+            }
+            let value = mean(&captures)?;
+            Some(Known {
+                value,
+                quote: line.quote(0, 0),
+            })
+        })
+    }
+
     /// The first find that means something.
     pub fn first<T>(
         &self,
@@ -75,6 +96,34 @@ impl<'a> Scan<'a> {
             })
         })
     }
+}
+
+/// Whether what comes before a version makes it a wish: "needs cuDNN 9", "built for CUDA 11".
+fn is_wish(before: &str) -> bool {
+    let words = [
+        "need",
+        "require",
+        "want",
+        "expect",
+        "support",
+        "built for",
+        "compiled for",
+        "made for",
+        "at least",
+        "minimum",
+        ">=",
+        "asks for",
+        "upgrade to",
+        "update to",
+        "install ",
+    ];
+    let start = before.len().saturating_sub(28);
+    let start = (start..=before.len()).find(|at| before.is_char_boundary(*at));
+    let near = before[start.unwrap_or(before.len())..].to_lowercase();
+    // A clause of its own says something else again.
+    let near = near.rsplit([',', ';', '(']).next().unwrap_or_default();
+    let near = near.rsplit(" but ").next().unwrap_or_default();
+    words.iter().any(|word| near.contains(word))
 }
 
 /// A regular expression that is part of the program; a test of its module runs it.
