@@ -107,8 +107,8 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
 /// `/dev/kfd`: absent, or there and refused.
 fn kernel_driver(case: &Case<'_>, ledger: &mut Ledger) {
     let in_groups = case.evidence.facts.iter().any(|(name, value)| {
-        name.to_lowercase().contains("group")
-            && value.split([' ', ',']).any(|group| group == "render")
+        let name = name.to_lowercase();
+        ["groups", "user_groups", "id", "user groups", "my groups"].contains(&name.as_str()) && value.split([' ', ',']).any(|group| group == "render")
     });
     if in_groups {
         ledger.add(Cause::NotInRenderGroup, -3.0, "");
@@ -118,6 +118,23 @@ fn kernel_driver(case: &Case<'_>, ledger: &mut Ledger) {
                 1.5,
                 "the user is in the group, so it is the driver",
             );
+        }
+    }
+    // torch for ROCm speaks of CUDA as well; with an AMD GPU it means AMD's devices.
+    let amd_only = case.facts.gpus.has_amd() && !case.facts.gpus.has_nvidia();
+    if amd_only && case.saw_any(&["no-gpus-are-available", "cuda-not-available", "no-cuda-device-100"]) {
+        for cause in [
+            Cause::VisibleDevicesHideGpu,
+            Cause::ModeRestrictsAccess,
+            Cause::ContainerNoGpuFlag,
+            Cause::KernelModuleNotLoaded,
+        ] {
+            if ledger.score(cause) > 0.0 && !case.saw("visible-devices-named") {
+                ledger.add(cause, -2.0, "");
+            }
+        }
+        if case.saw("kfd-permission") {
+            ledger.add(Cause::NotInRenderGroup, 1.0, case.quote("kfd-permission"));
         }
     }
     if case.saw("amdgpu-dkms-failed") && case.saw("kfd-permission") {
@@ -216,5 +233,8 @@ fn cuda_build(case: &Case<'_>, ledger: &mut Ledger) {
             2.4,
             format!("{name} beside a torch for ROCm"),
         );
+        if case.saw("cuda-home-not-set") {
+            ledger.add(Cause::CudaTorchOnAmd, 2.4, case.quote("cuda-home-not-set"));
+        }
     }
 }

@@ -47,6 +47,14 @@ fn container(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::ContainerCgroupLostGpu, 1.0, quote.clone());
         ledger.add(Cause::UvmNotUsable, -1.0, "");
     }
+    if case.saw("forward-compat-804") && case.saw("toolkit-version") {
+        let why = format!(
+            "{} — releases of the toolkit decide whether the image's own libcuda wins",
+            case.quote("toolkit-version")
+        );
+        ledger.add(Cause::ContainerToolkit, 4.6, why);
+        ledger.add(Cause::DriverTooOld, -1.0, "");
+    }
     if case.saw("could-not-select-driver") {
         ledger.add(Cause::ContainerNoGpuFlag, -2.0, "");
     }
@@ -78,6 +86,12 @@ fn wsl(case: &Case<'_>, ledger: &mut Ledger) {
             table().first_wsl_build()
         );
         ledger.add(Cause::WslTooOld, 4.4, why);
+    }
+    let preview = case.facts.system.windows_build.as_ref();
+    let preview = preview.filter(|build| table().is_windows_preview(build.value));
+    if let Some(build) = preview {
+        let why = format!("{} is a preview of Windows; WSL's GPU support came and went in these", build.quote);
+        ledger.add(Cause::WslTooOld, 3.8, why);
     }
     let unreachable = case.saw_any(&UNREACHABLE)
         || case.saw_any(&[

@@ -121,6 +121,11 @@ fn building(case: &Case<'_>, ledger: &mut Ledger) {
     if case.saw("cuda-home-not-set") && compiles {
         ledger.add(Cause::ToolkitUnfit, 0.8, "");
     }
+    let torch_build = case.facts.cuda.torch.as_ref().and_then(|torch| torch.build);
+    if matches!(torch_build, Some(Accelerator::Rocm(..))) {
+        // No CUDA toolkit would help a torch for ROCm.
+        ledger.add(Cause::ToolkitUnfit, -3.0, "");
+    }
     if compiles {
         let strong = case.saw_any(&[
             "cuda-home-not-set",

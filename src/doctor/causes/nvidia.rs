@@ -312,6 +312,11 @@ fn visible_devices(case: &Case<'_>, ledger: &mut Ledger) {
             }
         }
     }
+    let works = case.saw_any(&["works-elsewhere", "cuda-available-true"]);
+    if works && case.saw_any(&["no-gpus-are-available", "no-cuda-device-100"]) {
+        let why = "the GPU is there for other programs, so this one has it hidden";
+        ledger.add(Cause::VisibleDevicesHideGpu, 2.6, why);
+    }
     if case.saw("cuda-unknown-error") && case.evidence.env.is_empty() {
         // torch's own message guesses at this variable.
         ledger.add(Cause::VisibleDevicesHideGpu, -0.4, "");
@@ -344,7 +349,7 @@ fn modes(case: &Case<'_>, ledger: &mut Ledger) {
 
 /// A working CUDA rules out what would keep it from working.
 fn cuda_works(case: &Case<'_>, ledger: &mut Ledger) {
-    if !case.saw("cuda-available-true") {
+    if !case.saw("cuda-available-true") || case.saw("works-elsewhere") {
         return;
     }
     for cause in [

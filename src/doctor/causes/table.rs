@@ -124,6 +124,7 @@ struct Mps {
 #[serde(deny_unknown_fields)]
 struct Wsl {
     first_build: u32,
+    previews: (u32, u32),
 }
 
 #[derive(Debug, Deserialize)]
@@ -261,10 +262,11 @@ impl Table {
     pub fn fit_codes(codes: &[Capability], gpu: Capability) -> Fit {
         if codes.iter().any(|code| code.0 == gpu.0 && code.1 <= gpu.1) {
             Fit::Runs
-        } else if codes.iter().all(|code| *code < gpu) {
-            Fit::TooNew
-        } else {
+        } else if codes.iter().all(|code| *code > gpu) {
             Fit::TooOld
+        } else {
+            // Also between generations: a build that knows others of its time but not this one.
+            Fit::TooNew
         }
     }
 
@@ -351,6 +353,12 @@ impl Table {
     /// Windows build from which WSL has GPUs.
     pub fn first_wsl_build(&self) -> u32 {
         self.wsl.first_build
+    }
+
+    /// Whether a Windows build was only ever a preview.
+    pub fn is_windows_preview(&self, build: u32) -> bool {
+        let (first, last) = self.wsl.previews;
+        (first..=last).contains(&build)
     }
 
     /// Oldest glibc of a torch release's wheels, where it is more than long ago.

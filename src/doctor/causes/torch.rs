@@ -28,10 +28,22 @@ fn cpu_build(case: &Case<'_>, ledger: &mut Ledger) {
     if let Some(torch) = torch {
         if torch.is_cpu() {
             let why = format!("{} — this is a build without GPU support", torch.quote);
-            let weight = if gpus.has_nvidia() || unavailable {
-                3.0
-            } else {
-                1.8
+            // A CPU build is a fault only where a GPU is wanted.
+            let wanted = gpus.has_nvidia() || unavailable || case.saw("torch-without-cuda");
+            let other = case.saw_any(&[
+                "winerror-126",
+                "winerror-1114",
+                "dll-load-failed",
+                "no-matching-wheel",
+                "numpy-abi",
+                "openmp-twice",
+                "torchvision-op-missing",
+                "illegal-instruction",
+            ]);
+            let weight = match (wanted, other) {
+                (true, _) => 3.0,
+                (false, true) => -2.5,
+                (false, false) => 1.8,
             };
             ledger.add(Cause::TorchCpuBuild, weight, why);
         } else if matches!(

@@ -70,6 +70,18 @@ impl LibraryFacts {
         for pattern in [before, after] {
             for (found, line) in scan.all_unwrapped(pattern) {
                 let name = found[1].to_lowercase();
+                // "Could not load library A. Error: B: cannot open": what is missing is B.
+                let after = found.get(0).map_or("", |all| {
+                    let place = line.text.find(all.as_str()).unwrap_or(0);
+                    line.text.get(place + all.len()..).unwrap_or_default()
+                });
+                let blames_other = after
+                    .trim_start_matches(['.', ' ', '\'', '"'])
+                    .strip_prefix("Error: ")
+                    .is_some_and(|cause| cause.starts_with("lib") && !cause.starts_with(&found[1]));
+                if blames_other {
+                    continue;
+                }
                 if !self.missing.iter().any(|known| known.value == name) {
                     self.missing.push(Known {
                         value: name,
