@@ -2,11 +2,11 @@
 //!
 //! The arithmetic is that of odds. Each entry is a weight in nats (natural logarithm of odds):
 //! 1 is a hint, 2.5 suggests, 4 is strong, 6 names the cause. The weights of a cause are added to
-//! its score `s`. "Something else, or nothing" competes with a fixed score [`UNKNOWN`]. The
+//! its score `s`. "Something else, or nothing" competes with a score of its own ([`UNKNOWN`]). The
 //! confidence of a cause is its share:
 //!
 //! ```text
-//! exp(s) / (exp(UNKNOWN) + Σ exp(s of every cause that has evidence))
+//! exp(s) / (exp(unknown) + Σ exp(s of every cause that has evidence))
 //! ```
 //!
 //! so that one strong reason is nearly certain, two equal ones are even, and a hint stays a hint.
@@ -17,6 +17,10 @@ use super::cause::Cause;
 
 /// Score of "something that is not on the list, or nothing at all".
 pub const UNKNOWN: f64 = 2.0;
+/// The same where nothing in the evidence complains: then most likely nothing is wrong.
+pub const UNKNOWN_IN_QUIET: f64 = 3.6;
+/// A first cause below this confidence is no more than a guess, and not told.
+pub const LOWEST_FIRST: f64 = 0.2;
 /// Nobody is surer than this from afar.
 pub const HIGHEST: f64 = 0.97;
 /// Causes below this confidence are not worth a person's time.
@@ -76,17 +80,17 @@ impl Ledger {
     }
 
     /// The causes that have something for them, most likely first.
-    pub fn ranked(&self) -> Vec<Ranked> {
+    pub fn ranked(&self, unknown: f64) -> Vec<Ranked> {
         let scored: Vec<(Cause, f64)> = self
             .entries
             .keys()
             .map(|cause| (*cause, self.score(*cause)))
             .filter(|(_, score)| *score > 0.0)
             .collect();
-        let highest = scored.iter().map(|(_, s)| *s).fold(UNKNOWN, f64::max);
+        let highest = scored.iter().map(|(_, s)| *s).fold(unknown, f64::max);
         // Scores relative to the highest, so that no exponential overflows.
         let share = |score: f64| (score - highest).exp();
-        let total: f64 = share(UNKNOWN) + scored.iter().map(|(_, s)| share(*s)).sum::<f64>();
+        let total: f64 = share(unknown) + scored.iter().map(|(_, s)| share(*s)).sum::<f64>();
         let mut ranked: Vec<Ranked> = scored
             .into_iter()
             .map(|(cause, score)| Ranked {
@@ -101,6 +105,12 @@ impl Ledger {
             by_confidence.then(self.score(b.cause).total_cmp(&self.score(a.cause)))
         });
         ranked.truncate(MOST);
+        if ranked
+            .first()
+            .is_some_and(|first| first.confidence < LOWEST_FIRST)
+        {
+            ranked.clear();
+        }
         ranked
     }
 
@@ -124,7 +134,7 @@ mod tests {
     use super::*;
 
     fn confidence(ledger: &Ledger, cause: Cause) -> f64 {
-        let ranked = ledger.ranked();
+        let ranked = ledger.ranked(UNKNOWN);
         let found = ranked.iter().find(|ranked| ranked.cause == cause);
         found.map_or(0.0, |ranked| ranked.confidence)
     }
@@ -140,16 +150,16 @@ mod tests {
         assert!((confidence(&ledger, Cause::DiskFull) - 0.495).abs() < 0.01);
         ledger.add(Cause::ShmTooSmall, -6.5, "excluded");
         assert!(confidence(&ledger, Cause::DiskFull) > 0.9);
-        assert_eq!(ledger.ranked()[0].reasons, ["strong", "hint"]);
-        assert_eq!(ledger.ranked().len(), 1);
+        assert_eq!(ledger.ranked(UNKNOWN)[0].reasons, ["strong", "hint"]);
+        assert_eq!(ledger.ranked(UNKNOWN).len(), 1);
     }
 
     #[test]
     fn nothing_comes_from_nothing() {
-        assert!(Ledger::default().ranked().is_empty());
+        assert!(Ledger::default().ranked(UNKNOWN).is_empty());
         let mut ledger = Ledger::default();
         ledger.add(Cause::DiskFull, -1.0, "");
-        assert!(ledger.ranked().is_empty());
+        assert!(ledger.ranked(UNKNOWN).is_empty());
         ledger.add(Cause::DiskFull, 1_000_000.0, "");
         assert!(confidence(&ledger, Cause::DiskFull) <= HIGHEST);
     }

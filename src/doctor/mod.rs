@@ -30,7 +30,7 @@ pub use cause::Cause;
 pub use causes::Case;
 pub use evidence::{Evidence, EvidenceError};
 pub use finding::{Finding, Fix};
-use ledger::{Ledger, Ranked};
+use ledger::{Ledger, Ranked, UNKNOWN, UNKNOWN_IN_QUIET};
 pub use text::clean::decode;
 
 /// What a diagnosis came to.
@@ -59,7 +59,11 @@ pub fn diagnose(evidence: &Evidence, torch_index: &str) -> Diagnosis {
     let case = Case::new(evidence);
     let mut ledger = Ledger::default();
     causes::weigh(&case, &mut ledger);
-    let ranked = ledger.ranked();
+    let ranked = ledger.ranked(if case.complains() {
+        UNKNOWN
+    } else {
+        UNKNOWN_IN_QUIET
+    });
     let ask = questions(&case, &ranked);
     let findings = ranked
         .into_iter()

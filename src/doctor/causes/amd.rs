@@ -108,7 +108,8 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
 fn kernel_driver(case: &Case<'_>, ledger: &mut Ledger) {
     let in_groups = case.evidence.facts.iter().any(|(name, value)| {
         let name = name.to_lowercase();
-        ["groups", "user_groups", "id", "user groups", "my groups"].contains(&name.as_str()) && value.split([' ', ',']).any(|group| group == "render")
+        ["groups", "user_groups", "id", "user groups", "my groups"].contains(&name.as_str())
+            && value.split([' ', ',']).any(|group| group == "render")
     });
     if in_groups {
         ledger.add(Cause::NotInRenderGroup, -3.0, "");
@@ -122,7 +123,13 @@ fn kernel_driver(case: &Case<'_>, ledger: &mut Ledger) {
     }
     // torch for ROCm speaks of CUDA as well; with an AMD GPU it means AMD's devices.
     let amd_only = case.facts.gpus.has_amd() && !case.facts.gpus.has_nvidia();
-    if amd_only && case.saw_any(&["no-gpus-are-available", "cuda-not-available", "no-cuda-device-100"]) {
+    if amd_only
+        && case.saw_any(&[
+            "no-gpus-are-available",
+            "cuda-not-available",
+            "no-cuda-device-100",
+        ])
+    {
         for cause in [
             Cause::VisibleDevicesHideGpu,
             Cause::ModeRestrictsAccess,

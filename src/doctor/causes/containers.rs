@@ -90,7 +90,10 @@ fn wsl(case: &Case<'_>, ledger: &mut Ledger) {
     let preview = case.facts.system.windows_build.as_ref();
     let preview = preview.filter(|build| table().is_windows_preview(build.value));
     if let Some(build) = preview {
-        let why = format!("{} is a preview of Windows; WSL's GPU support came and went in these", build.quote);
+        let why = format!(
+            "{} is a preview of Windows; WSL's GPU support came and went in these",
+            build.quote
+        );
         ledger.add(Cause::WslTooOld, 3.8, why);
     }
     let unreachable = case.saw_any(&UNREACHABLE)

@@ -69,21 +69,66 @@ impl<'a> Case<'a> {
         seen.map_or_else(String::new, |seen| seen.quote.clone())
     }
 
-    /// Whether one of the programs' own complaints is among the evidence.
+    /// Whether anything in the evidence complains: a program's output, or the one who wrote the
+    /// facts down.
     pub(super) fn complains(&self) -> bool {
-        const WORDS: [&str; 8] = [
+        const WORDS: [&str; 34] = [
             "error",
             "fail",
             "cannot",
+            "can't",
             "could not",
+            "couldn't",
             "unable",
             "traceback",
             "exception",
             "fatal",
+            "not found",
+            "no such",
+            "missing",
+            "killed",
+            "abort",
+            "illegal",
+            "segmentation",
+            "core dumped",
+            "denied",
+            "refused",
+            "invalid",
+            "unknown",
+            "unsupported",
+            "not supported",
+            "incompatib",
+            "mismatch",
+            "too old",
+            "false",
+            "undefined",
+            "hang",
+            "timeout",
+            "no module",
+            "none",
+            "conflict",
+        ];
+        const FACTS: [&str; 8] = [
+            "symptom",
+            "problem",
+            "trigger",
+            "note",
+            "issue",
+            "error",
+            "trouble",
+            "complaint",
         ];
         self.lines.iter().any(|line| {
             let text = line.text.to_lowercase();
-            line.origin == Origin::Log && WORDS.iter().any(|word| text.contains(word))
+            match line.origin {
+                Origin::Log => WORDS.iter().any(|word| text.contains(word)),
+                Origin::Fact => {
+                    let name = text.split(':').next().unwrap_or_default();
+                    FACTS.iter().any(|word| name.contains(word))
+                        || WORDS.iter().any(|word| text.contains(word))
+                }
+                _ => false,
+            }
         })
     }
 

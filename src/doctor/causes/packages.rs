@@ -72,6 +72,15 @@ fn bitsandbytes(case: &Case<'_>, ledger: &mut Ledger) {
         );
         ledger.add(Cause::BitsandbytesNoBinary, 3.4, why);
     }
+    let old = version.is_none_or(|version| version < (0, 43));
+    if case.is_windows()
+        && old
+        && case.saw_any(&["bitsandbytes-cudart-not-found", "bitsandbytes-no-library"])
+    {
+        let why = "on Windows releases before 0.43 look for Linux files and find none";
+        ledger.add(Cause::BitsandbytesNoBinary, 2.6, why);
+        ledger.add(Cause::CudaLibsNotOnPath, -1.5, "");
+    }
     if case.facts.gpus.has_amd() && !case.facts.gpus.has_nvidia() {
         ledger.add(
             Cause::CudaTorchOnAmd,

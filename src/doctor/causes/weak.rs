@@ -79,6 +79,6 @@ fn blackwell_without_a_word(case: &Case<'_>, ledger: &mut Ledger) {
     let bare = case.facts.packages.iter().next().is_none() && case.facts.system.is_bare_linux();
     if let Some(quote) = quote.filter(|_| bare) {
         let why = format!("{quote} — Blackwell works with the open kernel module only");
-        ledger.add(Cause::DriverDoesNotSupportGpu, 2.4, why);
+        ledger.add(Cause::DriverDoesNotSupportGpu, 3.4, why);
     }
 }
