@@ -220,6 +220,10 @@ fn missing_library(case: &Case<'_>, ledger: &mut Ledger) {
         .as_ref()
         .zip(library.major)
         .filter(|((has, _), wanted)| has == wanted);
+    if other.is_some() {
+        // Another major is what is there; the right one is not.
+        ledger.add(Cause::CudaLibsNotOnPath, -1.5, "");
+    }
     let asker = asker(case);
     match (asker, other, same) {
         (Asker::Engine, Some(((has, quote), wanted)), _) => {

@@ -33,8 +33,16 @@ fn driver_age(case: &Case<'_>, ledger: &mut Ledger) {
     ) {
         ledger.fill("build", build);
     }
-    let complains = case.saw_any(&["driver-insufficient", "driver-found-version"]);
-    let likely = torch.and_then(|torch| torch.likely_cuda());
+    let complains = case.saw_any(&["driver-insufficient", "driver-found-version"])
+        || (case.saw("cuda-not-available") && cuda.driver_cuda.is_some());
+    let likely = torch.and_then(|torch| {
+        let of_old = || {
+            torch
+                .release()
+                .and_then(|release| table().default_cuda(release))
+        };
+        torch.likely_cuda().or_else(of_old)
+    });
     let toolkit = cuda.toolkit.as_ref().filter(|_| complains);
     let wanted = cuda
         .wanted()
@@ -101,6 +109,13 @@ fn driver_branch(case: &Case<'_>, ledger: &mut Ledger) {
                 ledger.add(Cause::DriverDoesNotSupportGpu, 0.6, "");
             }
         } else if let Some(last) = &branch.last {
+            if case.saw("open-driver") && branch.first.is_none() {
+                let why = format!(
+                    "{name} is {}, too old for the open kernel module",
+                    branch.generation
+                );
+                ledger.add(Cause::DriverDoesNotSupportGpu, 2.4, why);
+            }
             ledger.fill("driver_package", format!("nvidia-driver-{last}"));
             ledger.fill(
                 "branch",

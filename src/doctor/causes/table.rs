@@ -22,6 +22,7 @@ pub struct Table {
     dropped: Vec<Dropped>,
     companions: Companions,
     torch_python: Vec<TorchPython>,
+    torch_default: Vec<TorchDefault>,
     engine: Vec<Engine>,
     overrides: BTreeMap<String, String>,
     stopgaps: Stopgaps,
@@ -85,6 +86,13 @@ struct Companions {
 struct TorchPython {
     torch: Version,
     newest: Version,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TorchDefault {
+    torch: Version,
+    cuda: Version,
 }
 
 /// What an engine wants.
@@ -297,6 +305,13 @@ impl Table {
         let known = self.torch_python.iter().rev();
         let known = known.filter(|known| known.torch <= version(torch)).next()?;
         release_of(&known.newest)
+    }
+
+    /// CUDA version of the build that the package index has of an old torch release.
+    pub fn default_cuda(&self, torch: Release) -> Option<Release> {
+        let known = self.torch_default.iter().rev();
+        let known = known.filter(|known| known.torch <= version(torch)).next()?;
+        (torch.0 == 1).then(|| release_of(&known.cuda)).flatten()
     }
 
     /// What an engine's version wants.

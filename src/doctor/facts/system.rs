@@ -58,7 +58,7 @@ impl System {
         let mut system = Self {
             wsl: said("wsl").or_else(|| {
                 place(pattern!(
-                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl"
+                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl|\blxss\b"
                 ))
             }),
             container: said("container").or_else(|| {
@@ -85,7 +85,11 @@ impl System {
             os: None,
         };
         // A Windows build number beside a Linux distribution is WSL.
-        if system.wsl.is_none() && system.distro.is_some() {
+        let linux = system.distro.is_some()
+            || scan
+                .first(pattern!(r"(?i)\bkernel\W{1,3}[3-9]\.[0-9]"), |_| Some(()))
+                .is_some();
+        if system.wsl.is_none() && linux {
             system.wsl = system.windows_build.as_ref().map(|build| Known {
                 value: (),
                 quote: build.quote.clone(),
