@@ -20,6 +20,7 @@ pub mod build;
 pub mod catalog;
 pub mod cli;
 pub mod compat;
+pub mod doctor;
 pub mod error;
 pub mod fetch;
 pub mod home;

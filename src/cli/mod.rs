@@ -7,6 +7,7 @@ mod cache;
 mod catalog;
 mod completions;
 mod context;
+mod doctor;
 mod env;
 mod facts;
 mod failure;
@@ -107,6 +108,8 @@ enum Command {
     Path(path::Args),
     /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
     Host(host::Args),
+    /// Find out why something failed, and what helps
+    Doctor(doctor::Args),
     /// Look after the files aienv keeps
     Cache(cache::Args),
     /// Check manifests and tables of facts
@@ -173,6 +176,7 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Which(args) => which::run(args, context),
         Command::Path(args) => path::run(args, context),
         Command::Host(args) => host::run(args, context),
+        Command::Doctor(args) => doctor::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Catalog(args) => catalog::run(args, context),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),

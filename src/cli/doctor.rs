@@ -1,0 +1,254 @@
+//! `aienv doctor`
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use console::style;
+
+use super::{Context, Failure, Outcome, output};
+use crate::{
+    doctor::{self, Diagnosis, Evidence, Finding, Fix},
+    error::UserError,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Find the cause in a log, a paste or a post; `-` reads standard input (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
+    /// Find the cause from collected evidence in JSON; `-` reads standard input (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    evidence: Vec<PathBuf>,
+    /// Print the findings as JSON, most likely first
+    #[arg(long)]
+    json: bool,
+}
+
+/// Most bytes of one file that are read.
+const LARGEST: u64 = 256 << 20;
+
+pub fn run(args: Args, context: &Context) -> Outcome {
+    let evidence = gather(&args)?;
+    let settings = context.settings()?;
+    let torch_index = settings.torch.value.url().to_string();
+    let diagnosis = doctor::diagnose(&evidence, &torch_index);
+    if args.json {
+        output::json(&diagnosis)?;
+    } else {
+        output::print(&render(&diagnosis))?;
+    }
+    Ok(ExitCode::from(u8::from(diagnosis.is_problem())))
+}
+
+/// Everything the options name, joined; standard input where a text is piped in and none is named.
+fn gather(args: &Args) -> Result<Evidence, Failure> {
+    let mut evidence = Evidence::default();
+    for path in &args.evidence {
+        let bytes = read(path)?;
+        evidence.join(Evidence::from_json(&doctor::decode(&bytes))?);
+    }
+    for path in &args.log {
+        let bytes = read(path)?;
+        evidence.join(Evidence::from_text(&doctor::decode(&bytes)));
+    }
+    if args.log.is_empty() && args.evidence.is_empty() {
+        if io::stdin().is_terminal() {
+            return Err(DoctorError::NothingToRead.into());
+        }
+        let bytes = read(Path::new("-"))?;
+        evidence.join(Evidence::from_text(&doctor::decode(&bytes)));
+    }
+    Ok(evidence)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DoctorError> {
+    let error = |source| DoctorError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        let input = io::stdin().lock();
+        input.take(LARGEST).read_to_end(&mut bytes).map_err(error)?;
+    } else {
+        let file = fs_err(path).map_err(error)?;
+        file.take(LARGEST).read_to_end(&mut bytes).map_err(error)?;
+    }
+    Ok(bytes)
+}
+
+fn fs_err(path: &Path) -> io::Result<std::fs::File> {
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    Ok(file)
+}
+
+/// A page: the likely cause in full, the others in a line each, what to run.
+fn render(diagnosis: &Diagnosis) -> String {
+    let mut page = String::new();
+    let Some((first, others)) = diagnosis.findings.split_first() else {
+        let _ = writeln!(
+            page,
+            "{}",
+            style("Nothing in this points to a known cause.").bold()
+        );
+        ask(&mut page, &diagnosis.ask);
+        return page;
+    };
+    cause(&mut page, first);
+    if !others.is_empty() {
+        let _ = writeln!(page, "\n{}", style("It may also be").bold());
+        for other in others {
+            let _ = writeln!(
+                page,
+                "  {:>3}  {} ({})",
+                percent(other.confidence),
+                other.title,
+                other.cause
+            );
+        }
+    }
+    ask(&mut page, &diagnosis.ask);
+    page
+}
+
+fn cause(page: &mut String, finding: &Finding) {
+    let sure = match finding.confidence {
+        _ if finding.is_note() => "Note",
+        c if c >= 0.8 => "Cause",
+        c if c >= 0.5 => "Likely cause",
+        _ => "Possible cause",
+    };
+    let heading = format!("{sure}: {}", finding.title);
+    let _ = writeln!(page, "{}", style(heading).bold());
+    let _ = writeln!(page, "{}, {}\n", finding.cause, percent(finding.confidence));
+    paragraph(page, &finding.explanation);
+    if !finding.evidence.is_empty() {
+        let _ = writeln!(page, "\n{}", style("Because").bold());
+        for reason in finding.evidence.iter().take(4) {
+            item(page, "- ", reason);
+        }
+    }
+    if !finding.fix.is_empty() {
+        let _ = writeln!(page, "\n{}", style("What helps").bold());
+        fixes(page, &finding.fix);
+    }
+}
+
+fn ask(page: &mut String, questions: &[Fix]) {
+    if !questions.is_empty() {
+        let _ = writeln!(
+            page,
+            "\n{}",
+            style("To be surer, run this and add what it prints").bold()
+        );
+        fixes(page, questions);
+    }
+}
+
+fn fixes(page: &mut String, fixes: &[Fix]) {
+    for fix in fixes {
+        item(page, "- ", &fix.text);
+        if let Some(command) = &fix.command {
+            let _ = writeln!(page, "    {}", style(command).cyan());
+        }
+    }
+}
+
+fn percent(confidence: f64) -> String {
+    format!("{:.0} %", confidence * 100.0)
+}
+
+/// Columns of a paragraph.
+const WIDTH: usize = 88;
+
+fn paragraph(page: &mut String, text: &str) {
+    for line in wrapped(text, WIDTH) {
+        let _ = writeln!(page, "{line}");
+    }
+}
+
+fn item(page: &mut String, mark: &str, text: &str) {
+    for (place, line) in wrapped(text, WIDTH - 4).into_iter().enumerate() {
+        let lead = if place == 0 { mark } else { "  " };
+        let _ = writeln!(page, "  {lead}{line}");
+    }
+}
+
+/// Lines of at most so many columns, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines
+            .last_mut()
+            .map(|line| console::measure_text_width(line));
+        let used = line.unwrap_or(0);
+        if used > 0 && used + 1 + console::measure_text_width(word) > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// Why there is nothing to diagnose.
+#[derive(Debug, thiserror::Error)]
+enum DoctorError {
+    #[error("nothing to look at was given")]
+    NothingToRead,
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl UserError for DoctorError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NothingToRead => "doctor.nothing-to-read",
+            Self::Read { .. } => "doctor.read",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NothingToRead => "give a log, `aienv doctor --log FILE`, or pipe one in: \
+                                    `program 2>&1 | aienv doctor --log -`"
+                .to_owned(),
+            Self::Read { .. } => {
+                "give a file that can be read, or `-` for standard input".to_owned()
+            }
+        })
+    }
+
+    fn is_usage(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn paragraphs_break_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(
+            wrapped("averyveryverylongword x", 5),
+            ["averyveryverylongword", "x"]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! Which packages the evidence says are installed, and in which versions.
+
+use std::collections::BTreeMap;
+
+use super::scan::{Scan, pattern};
+use crate::{
+    doctor::{evidence::Evidence, text::Origin},
+    types::Version,
+};
+
+/// A package somebody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// What was said of its version: `2.9.0+cu128`, or more than that.
+    pub said: String,
+    /// The version in it.
+    pub version: Option<Version>,
+    /// The line, for a person.
+    pub quote: String,
+}
+
+/// Packages by normalised name.
+#[derive(Debug, Default)]
+pub struct Packages(BTreeMap<String, Vec<Package>>);
+
+impl Packages {
+    pub(super) fn of(evidence: &Evidence, scan: &Scan<'_>) -> Self {
+        let mut packages = Self::default();
+        for (name, said) in &evidence.packages {
+            packages.add(name, said, format!("package: {name} {said}"));
+        }
+        let named = pattern!(
+            r"(?i)(?:^|[\s\[\]('`,/])(torch(?:vision|audio|text|data|codec|ao)?|pytorch|triton(?:-windows)?|pytorch-triton(?:-rocm)?|xformers|flash[-_]attn|numpy|onnxruntime(?:-gpu|-rocm|-directml)?|ctranslate2|faster[-_]whisper|whisperx|bitsandbytes|transformers|diffusers|accelerate|vllm|sglang|tensorrt(?:-cu1[0-9])?|tensorflow(?:-gpu)?|jax(?:lib)?|llama[-_]cpp[-_]python|mmcv(?:-full)?|torch[-_](?:scatter|sparse|cluster|geometric)|insightface|opencv-python|cudatoolkit|pytorch-cuda|cupy-cuda[0-9x]+|nvidia-[a-z0-9-]+?-cu1[0-9]|nvidia-(?:cublas|cuda-runtime|cuda-nvrtc|cudnn|nvjitlink)|deepspeed|sageattention|detectron2|pytorch3d)(?: version)?(?: ?(?:==|=) ?|[ -]v?| {2,}|:? \(?|\t)([0-9]+(?:\.[0-9]+)+[0-9a-z.+_]*)"
+        );
+        for (found, line) in scan.all(named) {
+            if line.origin == Origin::Package {
+                continue;
+            }
+            // What somebody wants or was built for is not what is there.
+            let Some(place) = found.get(1) else { continue };
+            let line_start = line.text.find(place.as_str()).unwrap_or(0);
+            let before = line.text[..line_start].to_lowercase();
+            let wanted = [
+                "require",
+                "needs",
+                "built for",
+                "compile",
+                "satisfies",
+                "expects",
+                "compatible with",
+                "collecting",
+                "downloading",
+                "index-url",
+                "install",
+                "uninstall",
+            ];
+            let installed = before.contains("successfully installed")
+                || before.contains("installed:")
+                || before.contains("already satisfied");
+            if !installed && wanted.iter().any(|word| before.contains(word)) {
+                continue;
+            }
+            packages.add(place.as_str(), &found[2], line.quote(0, 0));
+        }
+        packages
+    }
+
+    fn add(&mut self, name: &str, said: &str, quote: String) {
+        let name = match name.to_lowercase().replace(['_', '.'], "-").as_str() {
+            "pytorch" => "torch".to_owned(),
+            other => other.to_owned(),
+        };
+        let entries = self.0.entry(name).or_default();
+        if !entries.iter().any(|known| known.said == said) {
+            entries.push(Package {
+                version: version(said),
+                said: said.to_owned(),
+                quote,
+            });
+        }
+    }
+
+    /// What is said of a package, the structured field first.
+    pub fn get(&self, name: &str) -> Option<&Package> {
+        self.0.get(name)?.first()
+    }
+
+    /// Everything that is said of a package.
+    pub fn all(&self, name: &str) -> &[Package] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a package is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Names and what is said of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Package)> {
+        self.0
+            .iter()
+            .flat_map(|(name, all)| all.iter().map(move |package| (name.as_str(), package)))
+    }
+}
+
+/// The first version in a text, without a local label.
+fn version(said: &str) -> Option<Version> {
+    let found = pattern!(r"[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)*").find(said)?;
+    found.as_str().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::doctor::text::lines_of;
+
+    #[test]
+    fn packages_are_read_from_fields_and_text() {
+        let mut evidence = Evidence::from_text(
+            "torch                 2.9.0+cu128\n[pip3] torchvision==0.24.0\n\
+             xformers was built for torch 2.5.1\nvllm requires torch==2.4.0, but you have\n\
+             Successfully installed numpy-2.1.0 onnxruntime-gpu-1.20.1\nPyTorch version: 2.9.0+cu128\n\
+             nvidia-cublas-cu12     12.8.4.1",
+        );
+        evidence
+            .packages
+            .push(("flash_attn".to_owned(), "2.6.3 (wheel)".to_owned()));
+        let lines = lines_of(&evidence);
+        let packages = Packages::of(&evidence, &Scan::new(&lines));
+        let said = |name: &str| packages.get(name).unwrap().said.clone();
+        assert_eq!(said("torch"), "2.9.0+cu128");
+        assert_eq!(packages.all("torch").len(), 1);
+        assert_eq!(said("torchvision"), "0.24.0");
+        assert_eq!(said("numpy"), "2.1.0");
+        assert_eq!(said("onnxruntime-gpu"), "1.20.1");
+        assert_eq!(said("nvidia-cublas-cu12"), "12.8.4.1");
+        assert_eq!(
+            packages
+                .get("flash-attn")
+                .unwrap()
+                .version
+                .as_ref()
+                .unwrap()
+                .to_string(),
+            "2.6.3"
+        );
+        assert!(!packages.has("vllm"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Lines as one text to search, with the way back from a place to its line.
+//!
+//! Terminals and mail programs break long lines. Nobody can tell a broken line from two lines, so
+//! the log is searched as it stands and, besides, with those line ends taken out that may be
+//! breaks: a break is where the next line's first word would not have fitted any more.
+
+use super::{Line, Origin};
+
+/// Lines as one text.
+pub struct Haystack {
+    text: String,
+    /// Where each line begins, with its index; ascending.
+    starts: Vec<(usize, usize)>,
+}
+
+/// A line shorter than this is not broken.
+const NARROWEST: usize = 40;
+
+impl Haystack {
+    /// The lines as they stand.
+    pub fn plain(lines: &[Line]) -> Self {
+        Self::joined(lines, |_| "\n")
+    }
+
+    /// The log with its possible line breaks taken out: once with a space in their place, once
+    /// with nothing, since some programs break within words. Empty where nothing looks broken.
+    pub fn unwrapped(lines: &[Line]) -> Vec<Self> {
+        let log: Vec<&Line> = lines.iter().filter(|l| l.origin == Origin::Log).collect();
+        let widths: Vec<usize> = log.iter().map(|l| l.text.chars().count()).collect();
+        let broken: Vec<bool> = (0..log.len())
+            .map(|i| is_broken(&log, &widths, i))
+            .collect();
+        if !broken.contains(&true) {
+            return Vec::new();
+        }
+        [" ", ""]
+            .into_iter()
+            .map(|between| {
+                Self::joined(lines, |index| match broken.get(index) {
+                    Some(true) => between,
+                    _ => "\n",
+                })
+            })
+            .collect()
+    }
+
+    /// `after` gives what follows a line; log lines come first in any evidence.
+    fn joined<'a>(lines: &[Line], after: impl Fn(usize) -> &'a str) -> Self {
+        let mut text = String::with_capacity(lines.iter().map(|l| l.text.len() + 1).sum());
+        let mut starts = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            starts.push((text.len(), index));
+            text.push_str(&line.text);
+            text.push_str(after(index));
+        }
+        Self { text, starts }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The index of the line at a byte of the text, and the byte within the line.
+    pub fn line_at(&self, place: usize) -> (usize, usize) {
+        let after = self.starts.partition_point(|(start, _)| *start <= place);
+        let (start, index) = self.starts[after.saturating_sub(1)];
+        (index, place - start)
+    }
+}
+
+/// Whether the end of a log line may be a break: it is as long as the lines around it, so much so
+/// that the next word would have made it longer than any of them.
+fn is_broken(log: &[&Line], widths: &[usize], index: usize) -> bool {
+    let (Some(next), width) = (log.get(index + 1), widths[index]) else {
+        return false;
+    };
+    if width < NARROWEST || log[index].number + 3 < next.number {
+        return false;
+    }
+    let around = &widths[index.saturating_sub(2)..widths.len().min(index + 4)];
+    let widest = around.iter().copied().max().unwrap_or(0);
+    let word = next.text.split(' ').next().unwrap_or_default();
+    width + 1 + word.chars().count() > widest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn log(texts: &[&str]) -> Vec<Line> {
+        let line = |(place, text): (usize, &&str)| Line {
+            origin: Origin::Log,
+            number: place + 1,
+            text: (*text).to_owned(),
+        };
+        texts.iter().enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn places_lead_back_to_lines() {
+        let lines = log(&["ab", "cd"]);
+        let hay = Haystack::plain(&lines);
+        assert_eq!(hay.text(), "ab\ncd\n");
+        assert_eq!(hay.line_at(0), (0, 0));
+        assert_eq!(hay.line_at(4), (1, 1));
+    }
+
+    #[test]
+    fn broken_lines_are_joined_both_ways() {
+        let lines = log(&[
+            "The installed version of the driver is too old for the pro",
+            "gram; update it",
+            "short",
+        ]);
+        let hays = Haystack::unwrapped(&lines);
+        assert!(hays[0].text().contains("the pro gram; update it\nshort"));
+        assert!(hays[1].text().contains("the program; update it\nshort"));
+        assert!(Haystack::unwrapped(&log(&["a", "b"])).is_empty());
+    }
+}

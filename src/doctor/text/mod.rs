@@ -1,0 +1,229 @@
+//! The evidence as readable lines, each of which knows where it came from.
+
+pub mod clean;
+mod haystack;
+
+use std::collections::HashMap;
+
+pub use haystack::Haystack;
+
+use super::evidence::Evidence;
+
+/// Where a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Output that was pasted.
+    Log,
+    /// A fact somebody wrote down.
+    Fact,
+    /// What `nvidia-smi` said.
+    Nvidia,
+    /// What is known of AMD's stack.
+    Amd,
+    /// An installed package.
+    Package,
+    /// The interpreter.
+    Python,
+    /// An environment variable.
+    Env,
+}
+
+impl Origin {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Fact => "fact",
+            Self::Nvidia => "nvidia-smi",
+            Self::Amd => "AMD",
+            Self::Package => "package",
+            Self::Python => "Python",
+            Self::Env => "environment",
+        }
+    }
+}
+
+/// One readable line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where it came from.
+    pub origin: Origin,
+    /// Its number in the log as it was given, from 1; for other origins its place.
+    pub number: usize,
+    /// What it says.
+    pub text: String,
+}
+
+/// Longest excerpt of a line in characters.
+const LONGEST_EXCERPT: usize = 140;
+
+impl Line {
+    /// The line for a person: where it is and what it says there, around a range of bytes.
+    pub fn quote(&self, start: usize, end: usize) -> String {
+        let mut from = start.min(self.text.len());
+        if self.text.len() <= LONGEST_EXCERPT {
+            from = 0;
+        } else {
+            // Some words before the place.
+            from =
+                from.saturating_sub(LONGEST_EXCERPT.saturating_sub(end.saturating_sub(start)) / 2);
+        }
+        while !self.text.is_char_boundary(from) {
+            from -= 1;
+        }
+        let rest = &self.text[from..];
+        let shown: String = rest.chars().take(LONGEST_EXCERPT).collect();
+        let before = if from > 0 { "…" } else { "" };
+        let after = if shown.len() < rest.len() { "…" } else { "" };
+        let place = match self.origin {
+            Origin::Log => format!("log line {}", self.number),
+            other => other.told().to_owned(),
+        };
+        format!("{place}: {before}{}{after}", shown.trim())
+    }
+}
+
+/// A log with more lines than this is thinned of lines that differ in numbers only.
+const MANY_LINES: usize = 2_000;
+/// At most this many bytes of a log are read: the beginning and the end.
+const MOST_BYTES: usize = 24 << 20;
+
+/// All lines of the evidence.
+pub fn lines_of(evidence: &Evidence) -> Vec<Line> {
+    let mut lines = log_lines(&evidence.log);
+    let mut add = |origin, number, text: String| {
+        for text in clean::plain_lines(&text) {
+            lines.push(Line {
+                origin,
+                number,
+                text,
+            });
+        }
+    };
+    for (place, (name, value)) in evidence.facts.iter().enumerate() {
+        add(Origin::Fact, place + 1, format!("{name}: {value}"));
+    }
+    let named = [
+        (Origin::Nvidia, "driver version", &evidence.nvidia_driver),
+        (Origin::Nvidia, "CUDA Version", &evidence.nvidia_cuda),
+        (Origin::Amd, "gfx", &evidence.amd_gfx),
+        (Origin::Amd, "ROCm", &evidence.amd_rocm),
+        (Origin::Python, "Python", &evidence.python),
+        (Origin::Fact, "os", &evidence.os),
+    ];
+    for (origin, name, value) in named {
+        if let Some(value) = value {
+            add(origin, 1, format!("{name}: {value}"));
+        }
+    }
+    for (origin, gpus) in [
+        (Origin::Nvidia, &evidence.nvidia_gpus),
+        (Origin::Amd, &evidence.amd_gpus),
+    ] {
+        for (place, gpu) in gpus.iter().enumerate() {
+            add(origin, place + 1, format!("gpu: {gpu}"));
+        }
+    }
+    for (place, (name, version)) in evidence.packages.iter().enumerate() {
+        add(Origin::Package, place + 1, format!("{name} {version}"));
+    }
+    for (place, (name, value)) in evidence.env.iter().enumerate() {
+        add(Origin::Env, place + 1, format!("{name}={value}"));
+    }
+    lines
+}
+
+fn log_lines(log: &[String]) -> Vec<Line> {
+    let total: usize = log.iter().map(String::len).sum();
+    let mut lines = Vec::new();
+    let mut seen = HashMap::new();
+    let mut read = 0;
+    for (place, text) in log.iter().enumerate() {
+        read += text.len();
+        // The middle of an enormous log says least.
+        if total > MOST_BYTES && read > MOST_BYTES / 2 && read + MOST_BYTES / 2 < total {
+            continue;
+        }
+        for text in clean::lines(text) {
+            if log.len() > MANY_LINES && again(&mut seen, &text) {
+                continue;
+            }
+            lines.push(Line {
+                origin: Origin::Log,
+                number: place + 1,
+                text,
+            });
+        }
+    }
+    lines
+}
+
+/// Whether a line like this one, but for its numbers, came twice already.
+fn again(seen: &mut HashMap<u64, u8>, text: &str) -> bool {
+    use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+    let shape: Vec<u8> = text
+        .bytes()
+        .filter(|b| !b.is_ascii_digit() && *b != b'.' && *b != b' ')
+        .collect();
+    let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(&shape);
+    let count = seen.entry(key).or_insert(0);
+    *count = count.saturating_add(1);
+    *count > 2
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lines_know_their_origin() {
+        let evidence = Evidence::from_json(
+            r#"{"log": ["one", "", "two\nthree"], "python": "3.12", "facts": {"kernel": 6},
+                "packages": {"torch": "2.9"}, "env": {"A": "b"}, "amd": {"gpus": ["x"]}}"#,
+        )
+        .unwrap();
+        let lines = lines_of(&evidence);
+        let told: Vec<String> = lines.iter().map(|line| line.quote(0, 3)).collect();
+        assert_eq!(
+            told,
+            [
+                "log line 1: one",
+                "log line 3: two",
+                "log line 4: three",
+                "fact: kernel: 6",
+                "Python: Python: 3.12",
+                "AMD: gpu: x",
+                "package: torch 2.9",
+                "environment: A=b"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_log_is_thinned_but_keeps_what_is_rare() {
+        let mut log: Vec<String> = (0..5000).map(|i| format!("step {i} of 5000")).collect();
+        log.push("the end".to_owned());
+        let evidence = Evidence {
+            log,
+            ..Evidence::default()
+        };
+        let lines = lines_of(&evidence);
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[2].number, 5001);
+    }
+
+    #[test]
+    fn excerpts_are_short_and_show_the_place() {
+        let text = format!("{}needle{}", "ä".repeat(400), "b".repeat(400));
+        let line = Line {
+            origin: Origin::Log,
+            number: 7,
+            text,
+        };
+        let quote = line.quote(800, 806);
+        assert!(
+            quote.contains("needle") && quote.chars().count() < 170,
+            "{quote}"
+        );
+    }
+}
