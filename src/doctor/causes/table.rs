@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::Deserialize;
 
 use crate::{
-    compat::torch::{Capability, TorchFacts},
+    compat::{
+        cuda::CudaFacts,
+        rocm::RocmFacts,
+        torch::{Capability, TorchFacts},
+    },
     doctor::facts::Release,
-    types::{Accelerator, Os, Version},
+    types::{Accelerator, Arch, Os, Version},
 };
 
 /// The table.
@@ -171,10 +175,9 @@ impl Table {
     /// The oldest driver a CUDA version runs on.
     pub fn driver_floor(&self, cuda: Release, os: Option<Os>) -> Option<Version> {
         let os = os.unwrap_or(Os::Linux);
-        let mut known = TorchFacts::embedded().cuda.iter();
         let build = Accelerator::Cuda(cuda.0, cuda.1);
-        if let Some(build) = known.find(|known| known.build == build) {
-            return Some(build.floor(os).clone());
+        if let Some(floor) = CudaFacts::embedded().floor(build, os) {
+            return Some(floor.clone());
         }
         let mut old = self.old_cuda.iter();
         old.find(|old| old.cuda == version(cuda))
@@ -221,7 +224,7 @@ impl Table {
             .filter(|(_, build)| fits(*build))
             .find(|(release, build)| {
                 gpus.iter()
-                    .all(|gpu| facts.has_code(release, *build, *gpu) == Some(true))
+                    .all(|gpu| release.has_code(*build, Arch::X86_64, *gpu) == Some(true))
             })
             .map(|(_, build)| build.to_string())
     }
@@ -246,7 +249,8 @@ impl Table {
             let release = facts.torch.iter().find(|r| r.release.to_string() == named);
             let build = Accelerator::Cuda(cuda.0, cuda.1);
             if let Some(codes) = release.and_then(|release| release.builds.get(&build)) {
-                return Some(Self::fit_codes(codes, gpu));
+                let codes: Vec<Capability> = codes.iter().map(|code| code.capability).collect();
+                return Some(Self::fit_codes(&codes, gpu));
             }
         }
         let needs = self.first_cuda.iter().rev().find(|f| f.capability <= gpu);
@@ -334,7 +338,7 @@ impl Table {
     pub fn rocm_has(&self, gfx: &str, rocm: Option<Release>) -> Option<Fit> {
         if let Some((major, minor)) = rocm {
             let build = Accelerator::Rocm(major, minor);
-            let mut builds = TorchFacts::embedded().rocm.iter();
+            let mut builds = RocmFacts::embedded().build.iter();
             if let Some(known) = builds.find(|known| known.build == build)
                 && known.gfx.contains(gfx)
             {
@@ -354,7 +358,7 @@ impl Table {
 
     /// The ROCm build of torch that first knows a target.
     pub fn rocm_build_for(&self, gfx: &str) -> Option<String> {
-        let builds = &TorchFacts::embedded().rocm;
+        let builds = &RocmFacts::embedded().build;
         let newest = builds.iter().find(|known| known.gfx.contains(gfx))?;
         Some(newest.build.to_string())
     }

@@ -74,8 +74,8 @@ impl TorchBuild {
         let known = TorchFacts::embedded().torch.iter();
         let known = known.filter(|known| known.release.to_string() == named);
         known
-            .map(|known| release(&known.default_cuda.to_string()))
-            .next()?
+            .filter_map(|known| release(&known.default_cuda()?.to_string()))
+            .next()
     }
 
     /// Whether it is said to be a build without GPU support.
