@@ -2,16 +2,16 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{Result, measure, sets::Set};
-
-/// The binary under test, as `cargo bench` built it.
-pub const AIENV: &str = env!("CARGO_BIN_EXE_aienv");
+use super::{
+    Result,
+    programs::{AIENV, remove_all},
+    sets::Set,
+    succeed,
+};
 
 /// One of the two.
 pub trait Contestant {
@@ -105,7 +105,7 @@ impl Contestant for Aienv {
         command
             .args(["remove", "--quiet", "--purge", "bench"])
             .env("AIENV_HOME", &self.home);
-        measure::run(command)?;
+        succeed(command)?;
         // The prefix may stay until the next collection; here it has to be made again.
         remove_all(&self.home.join("prefixes"))
     }
@@ -227,59 +227,10 @@ fn short_version(python: &Path) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Removes a folder, read-only parts included; one that is not there is removed already.
-fn remove_all(folder: &Path) -> Result<()> {
-    for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
-        if entry.file_type().is_dir() || cfg!(windows) && entry.file_type().is_file() {
-            let mut permissions = entry.metadata()?.permissions();
-            if permissions.readonly() {
-                make_writable(&mut permissions);
-                fs::set_permissions(entry.path(), permissions)?;
-            }
-        }
-    }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn make_writable(permissions: &mut fs::Permissions) {
-    use std::os::unix::fs::PermissionsExt as _;
-    permissions.set_mode(permissions.mode() | 0o200);
-}
-
-#[cfg(not(unix))]
-#[expect(
-    clippy::permissions_set_readonly_false,
-    reason = "only Unix has modes to widen"
-)]
-fn make_writable(permissions: &mut fs::Permissions) {
-    permissions.set_readonly(false);
-}
-
 fn count_packages(folder: &Path) -> usize {
     let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
     let packages = entries.filter(|entry| {
         entry.file_type().is_dir() && entry.file_name().to_string_lossy().ends_with(".dist-info")
     });
     packages.count()
-}
-
-/// A torch index that has nothing, so that torch comes from the index that uv asks as well and
-/// both install the same build. It answers at once, until the program ends.
-pub fn empty_torch_index() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let url = format!("http://{}/whl/", listener.local_addr()?);
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let _ = stream.write_all(
-                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            );
-        }
-    });
-    Ok(url)
 }

@@ -18,7 +18,10 @@
 //! ```
 
 mod contestant;
+#[path = "../common/measure.rs"]
 mod measure;
+#[path = "../common/programs.rs"]
+mod programs;
 mod sets;
 
 use std::{
@@ -29,6 +32,7 @@ use std::{
 
 use contestant::{Aienv, Contestant, Uv};
 use measure::{Sample, median};
+use programs::{configured_index, interpreter, provide_uv, version, without_credentials};
 use sets::Set;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -120,7 +124,7 @@ fn run(options: &Options) -> Result<()> {
         None => provide_uv(folder.path(), &python)?,
     };
     let index = configured_index(&python);
-    println!("aienv   {}", version(Path::new(contestant::AIENV)));
+    println!("aienv   {}", version(Path::new(programs::AIENV)));
     println!("uv      {}", version(&uv));
     println!("python  {}", version(&python));
     println!(
@@ -129,7 +133,7 @@ fn run(options: &Options) -> Result<()> {
     );
     println!("cores   {}", std::thread::available_parallelism()?);
 
-    let torch_index = contestant::empty_torch_index()?;
+    let torch_index = programs::empty_torch_index()?;
     for set in &options.sets {
         println!("\n{}: {}", set.name, set.requirements.join(" "));
         let room = folder.path().join(set.name);
@@ -165,7 +169,7 @@ fn compare(pair: &mut [Box<dyn Contestant>; 2], repeat: usize) -> Result<()> {
                     Situation::ColdResolve | Situation::WarmResolve => pair[who].resolve(),
                     Situation::ColdInstall | Situation::WarmInstall => pair[who].install(),
                 };
-                samples[who].push(measure::run(command)?);
+                samples[who].push(succeed(command)?);
             }
         }
         report(situation, &samples);
@@ -201,80 +205,22 @@ fn report(situation: Situation, samples: &[Vec<Sample>; 2]) {
     );
 }
 
+/// Runs a command that must not fail.
+fn succeed(command: Command) -> Result<Sample> {
+    let shown = format!("{command:?}");
+    match measure::run(command)? {
+        (sample, None) => Ok(sample),
+        (_, Some(said)) => Err(format!("{shown} failed:\n{said}").into()),
+    }
+}
+
 /// Brings a contestant into the state a situation starts from.
 fn prepare(contestant: &mut dyn Contestant, situation: Situation, round: usize) -> Result<()> {
     match situation {
         Situation::ColdResolve | Situation::ColdInstall => contestant.forget_everything(),
         // The first warm round fills the caches, unmeasured.
-        Situation::WarmResolve if round == 0 => measure::run(contestant.resolve()).map(drop),
+        Situation::WarmResolve if round == 0 => succeed(contestant.resolve()).map(drop),
         Situation::WarmResolve => Ok(()),
         Situation::WarmInstall => contestant.remove_environment(),
     }
-}
-
-/// The CPython on PATH.
-fn interpreter() -> Result<PathBuf> {
-    let code = "import os, sys; print(os.path.realpath(sys._base_executable))";
-    for name in ["python3", "python"] {
-        if let Ok(output) = Command::new(name).args(["-c", code]).output()
-            && output.status.success()
-        {
-            return Ok(String::from_utf8(output.stdout)?.trim().into());
-        }
-    }
-    Err("no `python3` on PATH".into())
-}
-
-/// Installs uv from the package index into an environment that goes away with the benchmark.
-fn provide_uv(folder: &Path, python: &Path) -> Result<PathBuf> {
-    let environment = folder.join("uv-environment");
-    let check = |status: std::process::ExitStatus, what: &str| {
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("{what} failed"))
-        }
-    };
-    let status = Command::new(python)
-        .args(["-m", "venv"])
-        .arg(&environment)
-        .status()?;
-    check(status, "python -m venv")?;
-    let programs = environment.join(if cfg!(windows) { "Scripts" } else { "bin" });
-    let status = Command::new(programs.join("python"))
-        .args(["-m", "pip", "install", "--quiet", "uv"])
-        .status()?;
-    check(status, "pip install uv")?;
-    Ok(programs.join(format!("uv{}", std::env::consts::EXE_SUFFIX)))
-}
-
-/// The index that the environment or pip is configured for; uv does not read pip's files, so it
-/// is handed to both.
-fn configured_index(python: &Path) -> Option<String> {
-    for name in [
-        "AIENV_INDEX_URL",
-        "UV_DEFAULT_INDEX",
-        "UV_INDEX_URL",
-        "PIP_INDEX_URL",
-    ] {
-        if let Some(url) = std::env::var(name).ok().filter(|url| !url.is_empty()) {
-            return Some(url);
-        }
-    }
-    let arguments = ["-m", "pip", "config", "get", "global.index-url"];
-    let output = Command::new(python).args(arguments).output().ok()?;
-    let url = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !url.is_empty()).then_some(url)
-}
-
-fn without_credentials(url: &str) -> &str {
-    url.rsplit_once('@').map_or(url, |(_, rest)| rest)
-}
-
-fn version(program: &Path) -> String {
-    let output = Command::new(program).arg("--version").output();
-    output.map_or_else(
-        |error| error.to_string(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
 }

@@ -18,8 +18,8 @@ pub struct Sample {
     pub peak_bytes: Option<u64>,
 }
 
-/// Runs a command to its end; an error shows what it said.
-pub fn run(mut command: Command) -> Result<Sample> {
+/// Runs a command to its end. Beside the sample, what it said if it failed.
+pub fn run(mut command: Command) -> Result<(Sample, Option<String>)> {
     let log = tempfile::NamedTempFile::new()?;
     command
         .stdin(Stdio::null())
@@ -33,15 +33,16 @@ pub fn run(mut command: Command) -> Result<Sample> {
         peak_bytes,
     } = wait(child)?;
     let seconds = start.elapsed().as_secs_f64();
-    if !success {
-        let said = std::fs::read_to_string(log.path())?;
-        return Err(format!("{command:?} failed:\n{said}").into());
-    }
-    Ok(Sample {
+    let said = match success {
+        true => None,
+        false => Some(std::fs::read_to_string(log.path())?),
+    };
+    let sample = Sample {
         seconds,
         processor,
         peak_bytes,
-    })
+    };
+    Ok((sample, said))
 }
 
 struct Ended {
