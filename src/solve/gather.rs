@@ -164,7 +164,7 @@ fn toolkits(needs: &mut Needs, host: &Host, tables: &Tables<'_>) {
             };
             needs.add_host_need(row.package.clone(), need);
         };
-        if let Some(floor) = tables.cuda.floor(build, host.os.family) {
+        if let Some(floor) = tables.cuda.floor(build, accelerators::driver_os(host)) {
             let wanted = VersionSet::higher_than(floor.clone());
             add(HostFact::NvidiaDriver, wanted);
         }
@@ -184,4 +184,95 @@ fn toolkits(needs: &mut Needs, host: &Host, tables: &Tables<'_>) {
 fn name(text: &str) -> PackageName {
     text.parse()
         .unwrap_or_else(|_| unreachable!("`{text}` is a package name"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn host(os: &str, arch: &str) -> Host {
+        serde_json::from_value(serde_json::json!({
+            "schema": 1,
+            "os": {"family": os, "id": os, "name": os},
+            "cpu": {"arch": arch, "cores": 4},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn no_release_of_torch_contradicts_the_companions_made_for_it() {
+        let tables = Tables::embedded();
+        for (os, arch) in [
+            ("linux", "x86_64"),
+            ("linux", "aarch64"),
+            ("windows", "x86_64"),
+            ("macos", "aarch64"),
+        ] {
+            let option = AcceleratorOption::new(Accelerator::Cpu, None, String::new());
+            let needs = needs(&host(os, arch), &option, &tables);
+            for version in tables
+                .torch
+                .torch
+                .iter()
+                .flat_map(|release| &release.version)
+            {
+                let set = [
+                    ("torch", Some(&version.version)),
+                    ("torchvision", Some(&version.torchvision)),
+                    ("torchaudio", version.torchaudio.as_ref()),
+                ];
+                for id in ["torch-build", "torch-major"].map(AgreementId::from) {
+                    let values = set
+                        .into_iter()
+                        .filter_map(|(package, version)| Some((name(package), version?)))
+                        .flat_map(|(package, version)| {
+                            let members = needs.agreements(&package, version, Origin::Default);
+                            let own = members.filter(|(of, _)| **of == id);
+                            own.map(|(_, values)| values.clone()).collect::<Vec<_>>()
+                        })
+                        .fold(VersionSet::full(), |all, one| all.intersection(&one));
+                    assert_ne!(
+                        values,
+                        VersionSet::empty(),
+                        "torch {} on {os} {arch}: {id}",
+                        version.version
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn libraries_of_a_toolkit_ask_for_its_driver_and_for_gpus_it_compiles_for() {
+        let tables = Tables::embedded();
+        let build = Accelerator::Cuda(13, 0);
+        let option = AcceleratorOption::new(build, None, String::new());
+        let needs = needs(&host("linux", "x86_64"), &option, &tables);
+        let wanted = |package: &str, version: &str, fact| {
+            let version: Version = version.parse().unwrap();
+            let mut found = Vec::new();
+            for need in needs.of_host(&name(package), &version, Origin::Default) {
+                if need.fact == fact {
+                    found.push(need.wanted.clone());
+                }
+            }
+            found
+        };
+        let least = |text: &str| vec![VersionSet::higher_than(text.parse::<Version>().unwrap())];
+        for (package, version, driver, capability) in [
+            ("nvidia-cublas", "13.4.1", "580", "7.5"),
+            ("nvidia-cublas-cu12", "12.9.3", "525.60.13", "5.0"),
+            ("nvidia-cublas-cu11", "11.11.3", "450.80.02", "3.5"),
+        ] {
+            assert_eq!(
+                wanted(package, version, HostFact::NvidiaDriver),
+                least(driver)
+            );
+            assert_eq!(
+                wanted(package, version, HostFact::ComputeCapability),
+                least(capability)
+            );
+        }
+    }
 }

@@ -27,6 +27,31 @@ pub struct Nvidia<'h> {
     arch: Arch,
 }
 
+/// The kernel module of NVIDIA's driver.
+const KERNEL_DRIVER: &str = "nvidia";
+
+/// Whether CUDA sees a GPU at all and counts it, usable or not.
+pub fn is_counted(host: &Host, gpu: &Gpu) -> bool {
+    match gpu.compute_capability {
+        None => held_by_another(host, gpu).is_none(),
+        Some(_) => Nvidia::of(host, gpu).is_ok(),
+    }
+}
+
+/// The kernel module that keeps a GPU from NVIDIA's driver. In WSL the driver is outside.
+fn held_by_another<'g>(host: &Host, gpu: &'g Gpu) -> Option<&'g str> {
+    let held = gpu.kernel_driver.as_deref();
+    held.filter(|driver| *driver != KERNEL_DRIVER && host.surroundings.wsl.is_none())
+}
+
+/// The system that the NVIDIA driver belongs to: in WSL it is the Windows one.
+pub fn driver_os(host: &Host) -> Os {
+    match host.surroundings.wsl {
+        Some(_) => Os::Windows,
+        None => host.os.family,
+    }
+}
+
 /// Adds the builds for one GPU, or why there are none.
 pub fn add(wanted: Wanted<'_>, choices: &mut AcceleratorChoices) {
     let nvidia = match Nvidia::of(wanted.host, wanted.gpu) {
@@ -126,12 +151,17 @@ impl<'h> Nvidia<'h> {
         let driver = host.nvidia.as_ref().and_then(|n| n.version.as_ref());
         let Some(driver) = driver else {
             return Err(match gpu.kernel_driver.as_deref() {
-                Some("nvidia") | None => format!("the {name} has no working NVIDIA driver"),
+                Some(KERNEL_DRIVER) | None => format!("the {name} has no working NVIDIA driver"),
                 Some(other) => format!(
                     "the {name} has no working NVIDIA driver (the kernel's `{other}` holds it)"
                 ),
             });
         };
+        if let Some(other) = held_by_another(host, gpu) {
+            return Err(format!(
+                "the {name} is held by the kernel's `{other}`, not by NVIDIA's driver"
+            ));
+        }
         let Some((major, minor)) = gpu.compute_capability else {
             return Err(format!(
                 "the {name} has a compute capability that is not known; its driver would tell \
@@ -142,11 +172,7 @@ impl<'h> Nvidia<'h> {
             gpu,
             capability: Capability(major, minor),
             driver,
-            driver_os: if host.surroundings.wsl.is_some() {
-                Os::Windows
-            } else {
-                host.os.family
-            },
+            driver_os: driver_os(host),
             os: host.os.family,
             arch: host.cpu.arch,
         };
@@ -205,7 +231,18 @@ impl<'h> Nvidia<'h> {
         CudaFacts::reaches(self.driver, lowest)
     }
 
-    fn runs(&self, build: Accelerator) -> bool {
+    /// The GPU's name.
+    pub fn name(&self) -> &str {
+        &self.gpu.name
+    }
+
+    /// The system the driver belongs to.
+    pub fn driver_os(&self) -> Os {
+        self.driver_os
+    }
+
+    /// Whether the driver is new enough for a build.
+    pub fn runs(&self, build: Accelerator) -> bool {
         let floor = CudaFacts::embedded().floor(build, self.driver_os);
         floor.is_some_and(|floor| floor <= self.driver)
     }

@@ -10,11 +10,12 @@
 
 mod cards;
 mod cuda;
+mod published;
 mod rocm;
 mod visibility;
 
 use super::{
-    needs::{HostFact, HostNeed, HostValue},
+    needs::{HostFact, HostNeed, HostValue, Origin},
     range::{VersionSet, to_set},
 };
 use crate::{
@@ -28,6 +29,8 @@ use crate::{
     types::{Accelerator, Arch, Os, Version, VersionSpecifiers},
 };
 
+pub use cuda::driver_os;
+pub use published::why_absent;
 pub use visibility::{Visibility, visibility};
 
 /// What the user asked for with `--accel`.
@@ -109,7 +112,8 @@ pub struct AcceleratorOption {
 }
 
 impl AcceleratorOption {
-    fn new(accelerator: Accelerator, torch_index: Option<IndexId>, why: String) -> Self {
+    /// A build that needs nothing of the host.
+    pub fn new(accelerator: Accelerator, torch_index: Option<IndexId>, why: String) -> Self {
         Self {
             accelerator,
             kind: kind_of(accelerator),
@@ -245,6 +249,9 @@ pub fn choices(
     choices.absent = absent(host, manifest);
     if let Some(request) = request {
         narrow(&mut choices, manifest, request);
+        if let AcceleratorRequest::Build(build) = request {
+            no_other_build(&mut choices, host, build, facts);
+        }
     }
     choices
 }
@@ -297,6 +304,33 @@ fn narrow(choices: &mut AcceleratorChoices, manifest: &Manifest, request: Accele
     }
     for option in &mut choices.options {
         option.why = "you asked for it".to_owned();
+    }
+}
+
+/// Of the default index only those releases of torch whose build there is the one asked for.
+fn no_other_build(
+    choices: &mut AcceleratorChoices,
+    host: &Host,
+    asked: Accelerator,
+    facts: &TorchFacts,
+) {
+    let on_default = choices
+        .options
+        .iter_mut()
+        .filter(|option| option.kind == AcceleratorKind::Cuda && option.torch_index.is_none());
+    for option in on_default {
+        for release in &facts.torch {
+            let build = default_build(release, host.os.family, host.cpu.arch);
+            if build != asked {
+                option.torch_needs.push(HostNeed {
+                    versions: series(release, facts),
+                    origin: Some(Origin::Default),
+                    fact: HostFact::ComputeCapability,
+                    wanted: VersionSet::empty(),
+                    because: format!("built for {build} and not for {asked}, which was asked for"),
+                });
+            }
+        }
     }
 }
 

@@ -78,6 +78,16 @@ pub fn add(wanted: Wanted<'_>, choices: &mut AcceleratorChoices) {
     });
 }
 
+/// Whether ROCm sees a GPU at all and counts it, usable or not.
+pub fn is_counted(gpu: &Gpu) -> bool {
+    gpu.kernel_driver
+        .as_deref()
+        .is_none_or(|d| d == KERNEL_DRIVER)
+}
+
+/// The kernel module of AMD's driver.
+const KERNEL_DRIVER: &str = "amdgpu";
+
 /// The instruction set of a GPU that ROCm can reach, or why it cannot.
 pub fn target<'h>(host: &Host, gpu: &'h Gpu) -> Result<&'h str, String> {
     let name = &gpu.name;
@@ -93,7 +103,7 @@ pub fn target<'h>(host: &Host, gpu: &'h Gpu) -> Result<&'h str, String> {
                 .to_owned(),
         );
     }
-    if let Some(other) = gpu.kernel_driver.as_deref().filter(|d| *d != "amdgpu") {
+    if let Some(other) = gpu.kernel_driver.as_deref().filter(|d| *d != KERNEL_DRIVER) {
         return Err(format!(
             "the {name} is held by the kernel's `{other}`; ROCm needs `amdgpu`"
         ));

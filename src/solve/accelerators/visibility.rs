@@ -6,7 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{AcceleratorOption, cards, cuda::Nvidia, release_of, rocm};
+use super::{
+    AcceleratorOption, cards,
+    cuda::{self, Nvidia},
+    release_of, rocm,
+};
 use crate::{
     compat::{rocm::RocmFacts, torch::TorchFacts},
     host::{Gpu, GpuVendor, Host},
@@ -57,8 +61,9 @@ pub fn visibility(
                     release.release, nvidia.capability
                 ))
             };
+            let counted = |gpu: &Gpu| cuda::is_counted(host, gpu);
             let names = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];
-            visibility.hide(host, GpuVendor::Nvidia, serves, names);
+            visibility.hide(host, GpuVendor::Nvidia, counted, serves, names);
         }
         Accelerator::Rocm(..) => {
             let build = RocmFacts::embedded().build(accelerator);
@@ -78,7 +83,9 @@ pub fn visibility(
                     format!("{accelerator} has no code for {gfx}")
                 })
             };
-            visibility.hide(host, GpuVendor::Amd, serves, ["HIP_VISIBLE_DEVICES", ""]);
+            let counted = rocm::is_counted;
+            let names = ["HIP_VISIBLE_DEVICES", ""];
+            visibility.hide(host, GpuVendor::Amd, counted, serves, names);
         }
         Accelerator::Cpu | Accelerator::Xpu | Accelerator::Mps => {}
     }
@@ -93,21 +100,24 @@ impl Visibility {
         &mut self,
         host: &Host,
         vendor: GpuVendor,
+        counted: impl Fn(&Gpu) -> bool,
         serves: impl Fn(&Gpu) -> Result<(), String>,
         [visible, order]: [&str; 2],
     ) {
-        // Runtimes count the GPUs of their maker in the order of PCI addresses, as the host does.
+        // Runtimes count the GPUs of their maker that the driver holds, in the order of PCI
+        // addresses, as the host does.
         let own: Vec<usize> = (0..host.gpus.len())
-            .filter(|at| host.gpus[*at].vendor == vendor)
+            .filter(|at| host.gpus[*at].vendor == vendor && counted(&host.gpus[*at]))
             .collect();
         let mut shown = Vec::new();
         for at in cards::ranked(host) {
-            let Some(number) = own.iter().position(|own| *own == at) else {
-                continue;
-            };
             let gpu = &host.gpus[at];
+            if gpu.vendor != vendor {
+                continue;
+            }
+            let number = own.iter().position(|own| *own == at);
             match serves(gpu) {
-                Ok(()) => shown.push(number.to_string()),
+                Ok(()) => shown.extend(number.map(|number| number.to_string())),
                 Err(why) => {
                     let note = format!("the {} is left out: {why}", gpu.name);
                     if !self.notes.contains(&note) {
