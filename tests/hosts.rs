@@ -453,3 +453,73 @@ fn the_driver_is_spelled_as_its_maker_does() {
     let version = "580.95.05".parse().unwrap();
     assert_eq!(NvidiaDriver::spelled(&version), "580.95.05");
 }
+
+#[test]
+fn windows_and_wsl_get_cuda_from_the_torch_index() {
+    let world = world();
+    let mut windows = host::windows();
+    let rtx = cards(Some("580.95.05"), &["RTX 4090"]);
+    (windows.gpus, windows.nvidia) = (rtx.gpus, rtx.nvidia);
+    assert_eq!(
+        planned(&world, &windows),
+        ("cu130".to_owned(), "2.15.0+cu130".to_owned())
+    );
+    // The driver's number is the Windows one there, and so are the numbers it is compared with:
+    // 527.41 is enough for CUDA 12 on Linux, on Windows 528.33 is.
+    let newer = TOOL.replace(
+        "[accelerators.cpu]",
+        "[packages]\nconstraints = [\"torch>=2.9\"]\n\n[accelerators.cpu]",
+    );
+    let manifest = world.manifest("painter", &newer);
+    let build = |machine: &Host| {
+        let file = world.host(machine);
+        let run = world.aienv(&["plan", &manifest, "--host", &file, "--json"]);
+        run.ok().json()["accelerator"].as_str().unwrap().to_owned()
+    };
+    let mut wsl = cards(Some("527.41"), &["RTX 4090"]);
+    assert_eq!(build(&wsl), "cu128");
+    wsl.surroundings.wsl = Some(2);
+    assert_eq!(build(&wsl), "cpu");
+    wsl.nvidia = cards(Some("528.33"), &[]).nvidia;
+    wsl.gpus[0].kernel_driver = Some("dxgkrnl".to_owned());
+    assert_eq!(build(&wsl), "cu128");
+    wsl.surroundings.wsl = Some(1);
+    let text = told(&world, &wsl);
+    assert!(text.contains("WSL 1 gives programs no GPU"), "{text}");
+}
+
+#[test]
+fn intel_gpus_that_torch_is_made_for_get_its_build() {
+    let world = world();
+    let xpu = Wheel::library("torch", "2.15.0+xpu");
+    world.index().add_torch("xpu", xpu);
+    let with_xpu = TOOL.replace("[accelerators.mps]", "[accelerators.xpu]");
+    let manifest = world.manifest("painter", &with_xpu);
+    for (name, build) in [
+        ("Arc A770", "xpu"),
+        ("Arc B580", "xpu"),
+        ("Arc Graphics (Meteor Lake)", "xpu"),
+        ("UHD Graphics 630", "cpu"),
+    ] {
+        let file = world.host(&cards(None, &[name]));
+        let run = world.aienv(&["plan", &manifest, "--host", &file, "--json"]);
+        assert_eq!(run.ok().json()["accelerator"], build, "{name}");
+    }
+}
+
+#[test]
+fn on_arm_the_builds_are_others() {
+    let world = world();
+    let on_arm = |name: &str| {
+        let mut machine = host::linux_arm();
+        let with = cards(Some("580.95.05"), &[name]);
+        (machine.gpus, machine.nvidia) = (with.gpus, with.nvidia);
+        machine
+    };
+    assert_eq!(planned(&world, &on_arm("GH200")).0, "cu130");
+    // What x86-64 builds have code for, those for Arm may not.
+    let machine = on_arm("Tesla T4");
+    assert_eq!(planned(&world, &machine).0, "cpu");
+    let text = told(&world, &machine);
+    assert!(text.contains("the Tesla T4 has 7.5"), "{text}");
+}

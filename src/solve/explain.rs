@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::UserError as _,
     host::NvidiaDriver,
+    index::IndexId,
     types::{PackageName, Version},
 };
 
@@ -33,6 +34,10 @@ pub struct Explanation {
     pub way_out: Option<String>,
     /// Packages that stand in the way only because they may not be built.
     pub source_only: BTreeSet<PackageName>,
+    /// Something that the host lacks is among the facts.
+    pub about_host: bool,
+    /// The versions of torch that are wanted, where the build that was tried has none of them.
+    pub torch_wanted: Option<VersionSet>,
 }
 
 impl fmt::Display for Explanation {
@@ -50,15 +55,25 @@ impl Explanation {
     /// of the derivation.
     pub(super) fn from_derivation(tree: &Tree, provider: &Provider<'_>) -> Self {
         let mut told: Vec<Fact> = Vec::new();
-        let teller = Teller { provider };
-        for leaf in merged(leaves(tree)) {
-            told.extend(teller.tell(&leaf));
+        let leaves = merged(leaves(tree));
+        let speaks_of = leaves.iter().filter_map(|leaf| match leaf {
+            External::FromDependencyOf(from, _, _, _) | External::Custom(from, _, _) => from.name(),
+            External::NoVersions(..) | External::NotRoot(..) => None,
+        });
+        let teller = Teller {
+            provider,
+            told: speaks_of.cloned().collect(),
+        };
+        for leaf in &leaves {
+            told.extend(teller.tell(leaf));
         }
+        let torch_wanted = leaves.iter().find_map(|leaf| teller.torch_wanted(leaf));
         told.extend(teller.rules(tree));
         // Stable: within a rank the order of the derivation stays.
         told.sort_by_key(|fact| fact.rank);
         let source_only = told.iter().filter_map(|fact| fact.source_only.clone());
         let source_only = source_only.collect();
+        let about_host = told.iter().any(|fact| fact.rank == Rank::Host);
         // The first is nearest to the cause.
         let way_out = told.iter().find_map(|fact| fact.way_out.clone());
         let mut seen = HashSet::new();
@@ -81,7 +96,16 @@ impl Explanation {
             facts,
             way_out: Some(way_out),
             source_only,
+            about_host,
+            torch_wanted,
         }
+    }
+
+    /// Adds what the tables of facts know to what the derivation says.
+    pub(super) fn add_host_fact(&mut self, fact: String) {
+        self.facts.insert(0, fact);
+        self.facts.truncate(MOST);
+        self.about_host = true;
     }
 }
 
@@ -178,6 +202,8 @@ impl Fact {
 /// Puts the leaves of a derivation into words.
 struct Teller<'p> {
     provider: &'p Provider<'p>,
+    /// Packages of which the derivation says something besides which versions there are.
+    told: HashSet<PackageName>,
 }
 
 impl Teller<'_> {
@@ -222,7 +248,12 @@ impl Teller<'_> {
                 Origin::Default | Origin::Direct => String::new(),
             };
             let text = format!("no version of {name} is {}{among}", describe(set));
-            return vec![Fact::new(Rank::Package, text)];
+            // Between versions that are told of, this is a gap that nobody asked for.
+            let rank = match self.told.contains(name) {
+                true => Rank::Aside,
+                false => Rank::Package,
+            };
+            return vec![Fact::new(rank, text)];
         }
         // Where the package has other versions, these are gaps between them.
         let several = candidates.any_outside(set);
@@ -235,6 +266,21 @@ impl Teller<'_> {
             }
         };
         reasons.into_iter().map(tell).collect()
+    }
+
+    /// The versions of torch that are asked for and that the build tried does not have.
+    fn torch_wanted(&self, leaf: &Leaf) -> Option<VersionSet> {
+        let External::NoVersions(participant, set) = leaf else {
+            return None;
+        };
+        let name = participant.name()?;
+        let source = self.provider.source;
+        let on_torch_index = match source.of(name) {
+            Ok(candidates) => candidates.origin == Origin::Torch,
+            Err(_) => source.index_of(name) != IndexId::Default,
+        };
+        let absent = name.as_ref() == "torch" && on_torch_index && !self.told.contains(name);
+        absent.then(|| set.clone())
     }
 
     fn dependency(
@@ -271,6 +317,15 @@ impl Teller<'_> {
                 )
             }
             Participant::Python => format!("{subject} works with Python {} only", describe(wanted)),
+            // That the tool is wanted needs no saying.
+            package
+                if *from == Participant::Root
+                    && *wanted == VersionSet::full()
+                    && package.name() == self.provider.primary() =>
+            {
+                return Vec::new();
+            }
+            package if *wanted == VersionSet::full() => format!("{subject} needs {package}"),
             package => format!("{subject} needs {package} {}", describe(wanted)),
         };
         vec![Fact::new(rank, text)]
@@ -290,6 +345,9 @@ impl Teller<'_> {
         let needs = self.provider.needs();
         let mut subject = self.subject(from, versions);
         let because = needs.because(name, versions, fact, wanted);
+        if *wanted == VersionSet::empty() {
+            return vec![Fact::new(Rank::Host, format!("{subject} is {because}"))];
+        }
         if !because.is_empty() {
             subject = format!("{subject}, {because},");
         }
@@ -306,6 +364,9 @@ impl Teller<'_> {
                 format!("{subject} has code for compute capability {wanted}; {owner} has {has}")
             }
             HostFact::GfxTarget => format!("{subject} has code for {wanted}; {owner} is {has}"),
+            HostFact::Macos if !because.is_empty() => {
+                format!("{subject} needs macOS {wanted}; {owner} has {has}")
+            }
             HostFact::Glibc | HostFact::Macos => {
                 format!("{subject} has wheels for {fact} {wanted}; {owner} has {has}")
             }

@@ -264,7 +264,8 @@ impl Needs {
         self.agreements.get(id)
     }
 
-    /// Why a package needs this of the host, as [`HostNeed::because`] says it.
+    /// Why versions of a package need this of the host, as [`HostNeed::because`] says it; empty
+    /// where there is no reason that holds for all of them.
     pub fn because(
         &self,
         package: &PackageName,
@@ -272,12 +273,24 @@ impl Needs {
         fact: HostFact,
         wanted: &VersionSet,
     ) -> &str {
-        let mut needs = self.of_host.get(package).into_iter().flatten();
-        needs
-            .find(|need| {
-                need.fact == fact && need.wanted == *wanted && !need.versions.is_disjoint(versions)
-            })
-            .map_or("", |need| &need.because)
+        let needs = self.of_host.get(package).into_iter().flatten();
+        let mut same = needs.filter(|need| {
+            need.fact == fact && need.wanted == *wanted && !need.versions.is_disjoint(versions)
+        });
+        let Some(first) = same.next() else {
+            return "";
+        };
+        let mut told = first.versions.clone();
+        for other in same {
+            if other.because != first.because {
+                return "";
+            }
+            told = told.union(&other.versions);
+        }
+        match versions.subset_of(&told) {
+            true => &first.because,
+            false => "",
+        }
     }
 }
 

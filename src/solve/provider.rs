@@ -78,6 +78,11 @@ impl<'a> Provider<'a> {
         &self.problem.needs
     }
 
+    /// The package the tool is.
+    pub(super) fn primary(&self) -> Option<&PackageName> {
+        self.problem.primary.as_ref()
+    }
+
     /// The accelerator build that is tried.
     pub(super) fn build(&self) -> Accelerator {
         self.problem.accelerator

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Memory, Plan, SolveError,
-    accelerators::{self, AcceleratorRequest},
+    accelerators::{self, AcceleratorRequest, why_absent},
     assemble::problem,
+    explain::Explanation,
     outcome::{Asked, plan_of},
     problem::PythonCandidate,
     resolve::ResolveError,
@@ -92,7 +93,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
         tool_version::follow_default(&mut choices);
     }
     let mut unreachable: Option<String> = None;
-    let mut first_failure = None;
+    let mut failure: Option<Box<Explanation>> = None;
     // A plan with an older version of the tool, and the GPU it is for: another build for the same
     // GPU may take the newest.
     let mut older: Option<(Plan, Option<usize>)> = None;
@@ -112,6 +113,7 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                 }
                 if option.kind == AcceleratorKind::Cpu && !request.host.gpus.is_empty() {
                     notes.extend(choices.rejected.iter().cloned());
+                    notes.extend(failure.as_deref().map(no_build));
                 }
                 let asked = Asked {
                     request,
@@ -138,15 +140,22 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
                 unreachable = Some(error.to_string());
             }
             Err(ResolveError::Index(error)) => return Err(error.into()),
-            Err(ResolveError::Unsatisfiable(explanation)) => {
-                first_failure.get_or_insert(explanation);
+            Err(ResolveError::Unsatisfiable(mut explanation)) => {
+                let wanted = explanation.torch_wanted.as_ref();
+                let why = wanted.and_then(|wanted| why_absent(request.host, option, wanted, facts));
+                why.into_iter()
+                    .for_each(|why| explanation.add_host_fact(why));
+                failure = Some(match failure {
+                    Some(known) if known.about_host || !explanation.about_host => known,
+                    _ => explanation,
+                });
             }
         }
     }
     if let Some((plan, _)) = older {
         return Ok(plan);
     }
-    match first_failure {
+    match failure {
         Some(explanation) => Err(SolveError::NoSolution {
             tool: manifest.name.clone(),
             explanation,
@@ -163,6 +172,17 @@ pub(super) fn attempt(request: &Request<'_>, index: &dyn PackageIndex) -> Result
             ways: Vec::new(),
         }),
     }
+}
+
+/// Why no build for a GPU has a plan, in one line.
+fn no_build(explanation: &Explanation) -> String {
+    let facts: Vec<&str> = explanation
+        .facts
+        .iter()
+        .take(3)
+        .map(String::as_str)
+        .collect();
+    format!("no set of packages works on the GPU: {}", facts.join("; "))
 }
 
 /// The interpreters a request may get, most wanted first.
