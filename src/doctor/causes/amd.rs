@@ -22,9 +22,9 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
     let overridden = case.saw("hsa-override");
     let rocm = case.facts.cuda.rocm.as_ref().map(|known| known.value);
     let torch = case.facts.cuda.torch.as_ref();
-    let rocm = match torch.and_then(|torch| torch.build) {
-        Some(Accelerator::Rocm(major, minor)) => Some((major, minor)),
-        _ => rocm,
+    let (rocm, of_torch) = match torch.and_then(|torch| torch.build) {
+        Some(Accelerator::Rocm(major, minor)) => (Some((major, minor)), true),
+        _ => (rocm, false),
     };
     let built = &case.facts.gpus.built_gfx;
     for gpu in &case.facts.gpus.amd {
@@ -37,7 +37,7 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
         let listed = (!built.is_empty()).then(|| built.iter().any(|known| known == gfx));
         let fit = match listed {
             Some(true) => Some(Fit::Runs),
-            _ => table().rocm_has(gfx, rocm),
+            _ => table().rocm_has(gfx, rocm, of_torch),
         };
         if let Some(build) = table().rocm_build_for(gfx) {
             ledger.fill("rocm_build", build);
@@ -88,6 +88,11 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
             None if complains => {
                 let why = format!("{quote} — no override is known for {gfx}");
                 ledger.add(Cause::GfxNotInWheel, 1.8, why);
+                ledger.add(Cause::GfxNeedsOverride, -0.6, "");
+            }
+            Some(Fit::Runs) if complains => {
+                // It should run; if code is missing all the same, it is this build that lacks it.
+                ledger.add(Cause::GfxNotInWheel, 0.6, quote.clone());
                 ledger.add(Cause::GfxNeedsOverride, -0.6, "");
             }
             _ => {}

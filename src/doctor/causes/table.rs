@@ -335,8 +335,10 @@ impl Table {
     }
 
     /// Whether a ROCm release has code for a target; `None` where that is not known.
-    pub fn rocm_has(&self, gfx: &str, rocm: Option<Release>) -> Option<Fit> {
-        if let Some((major, minor)) = rocm {
+    ///
+    /// `of_torch`: the release is that of a torch build, which may have more than ROCm promises.
+    pub fn rocm_has(&self, gfx: &str, rocm: Option<Release>, of_torch: bool) -> Option<Fit> {
+        if let Some((major, minor)) = rocm.filter(|_| of_torch) {
             let build = Accelerator::Rocm(major, minor);
             let mut builds = RocmFacts::embedded().build.iter();
             if let Some(known) = builds.find(|known| known.build == build)
@@ -459,8 +461,14 @@ mod tests {
         assert_eq!(of("ctranslate2", "4.4.0"), ("12".to_owned(), 8));
         assert_eq!(of("onnxruntime-gpu", "1.17.0"), ("11".to_owned(), 8));
         assert_eq!(table().override_for("gfx1031"), Some("10.3.0"));
-        assert_eq!(table().rocm_has("gfx1201", Some((6, 2))), Some(Fit::TooNew));
-        assert_eq!(table().rocm_has("gfx803", None), Some(Fit::TooOld));
-        assert_eq!(table().rocm_has("gfx1100", Some((6, 2))), Some(Fit::Runs));
+        assert_eq!(
+            table().rocm_has("gfx1201", Some((6, 2)), true),
+            Some(Fit::TooNew)
+        );
+        assert_eq!(table().rocm_has("gfx803", None, false), Some(Fit::TooOld));
+        assert_eq!(
+            table().rocm_has("gfx1100", Some((6, 2)), true),
+            Some(Fit::Runs)
+        );
     }
 }

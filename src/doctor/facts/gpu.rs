@@ -146,7 +146,14 @@ pub fn amd_gfx(name: &str) -> Option<(String, bool)> {
         let integrated = gpus::is_integrated_gfx(&gfx);
         return Some((gfx, integrated));
     }
-    let mut known = SERIES.amd.iter();
+    // A processor's number may be that of a card as well.
+    let lower = name.to_lowercase();
+    let processor =
+        lower.contains("ryzen") && !lower.contains("rx ") && !lower.contains("radeon rx");
+    let mut known = SERIES
+        .amd
+        .iter()
+        .filter(|s| s.says.integrated || !processor);
     let series = known.find(|s| {
         s.name.is_match(name)
             && !s
