@@ -306,15 +306,15 @@ impl Table {
 
     /// The newest Python that a torch release has wheels for.
     pub fn newest_python(&self, torch: Release) -> Option<Release> {
-        let known = self.torch_python.iter().rev();
-        let known = known.filter(|known| known.torch <= version(torch)).next()?;
+        let mut known = self.torch_python.iter().rev();
+        let known = known.find(|known| known.torch <= version(torch))?;
         release_of(&known.newest)
     }
 
     /// CUDA version of the build that the package index has of an old torch release.
     pub fn default_cuda(&self, torch: Release) -> Option<Release> {
-        let known = self.torch_default.iter().rev();
-        let known = known.filter(|known| known.torch <= version(torch)).next()?;
+        let mut known = self.torch_default.iter().rev();
+        let known = known.find(|known| known.torch <= version(torch))?;
         (torch.0 == 1).then(|| release_of(&known.cuda)).flatten()
     }
 
@@ -384,8 +384,8 @@ impl Table {
 
     /// Oldest glibc of a torch release's wheels, where it is more than long ago.
     pub fn glibc_for(&self, torch: Release) -> Option<Release> {
-        let known = self.torch_glibc.iter().rev();
-        let known = known.filter(|known| known.torch <= version(torch)).next()?;
+        let mut known = self.torch_glibc.iter().rev();
+        let known = known.find(|known| known.torch <= version(torch))?;
         release_of(&known.glibc)
     }
 }
