@@ -116,9 +116,11 @@ fn a_question_without_a_driver_is_answered_with_the_lowest_that_will_do() {
     assert_eq!(answer["now"]["accelerator"], "cpu");
     assert_eq!(answer["now"]["torch"], "2.15.0+cpu");
     assert_eq!(answer["now_error"], serde_json::Value::Null);
-    // Of two cards, the driver knows both.
+    // Of two cards, the lowest driver will do for one; that the other is left out is told.
     let answer = ask(&["RTX 3060", "RTX 5090"]);
-    assert_eq!(answer["then"]["accelerator"], "cu130");
+    assert_eq!(answer["then"]["accelerator"], "cu126");
+    let notes = answer["then"]["notes"].to_string();
+    assert!(notes.contains("RTX 5090 is left out"), "{notes}");
     // No driver runs any build on it; the newest that knows it shows why.
     let answer = ask(&["Tesla K80"]);
     assert_eq!(answer["assumed_driver"], "470.42.01");

@@ -139,17 +139,19 @@ pub fn nvidia_capability(name: &str, certain: bool) -> Option<Capability> {
 
 /// The target behind a name, and whether it is part of a processor.
 pub fn amd_gfx(name: &str) -> Option<(String, bool)> {
-    if let Ok(model) = gpus::by_name(name)
+    // A processor's number may be that of a card as well, and one name of built-in graphics that of
+    // several generations.
+    let lower = name.to_lowercase();
+    let processor =
+        lower.contains("ryzen") && !lower.contains("rx ") && !lower.contains("radeon rx");
+    if !processor
+        && let Ok(model) = gpus::by_name(name)
         && model.vendor == GpuVendor::Amd
     {
         let gfx = model.facts.gfx?;
         let integrated = gpus::is_integrated_gfx(&gfx);
         return Some((gfx, integrated));
     }
-    // A processor's number may be that of a card as well.
-    let lower = name.to_lowercase();
-    let processor =
-        lower.contains("ryzen") && !lower.contains("rx ") && !lower.contains("radeon rx");
     let mut known = SERIES
         .amd
         .iter()
