@@ -271,7 +271,7 @@ impl Universe {
         let own = roots.filter(|_| !overridden);
         let others = self.constraints.iter().chain(&self.overrides).cloned();
         let holds = |one: &Requirement| {
-            self.python_versions().iter().any(|python| {
+            self.python_versions().iter().all(|python| {
                 one.marker
                     .evaluate(&marker_environment(&TARGET, python), &[])
             })
