@@ -87,7 +87,12 @@ fn what_if_plans_for_hardware_that_is_not_there() {
 
 /// A tool for CUDA and processors, and the builds of torch it may get.
 fn painter(world: &World) -> String {
-    for (build, release) in [("cpu", "2.15.0"), ("cu126", "2.9.0"), ("cu130", "2.15.0")] {
+    for (build, release) in [
+        ("cpu", "2.15.0"),
+        ("cu126", "2.9.0"),
+        ("cu128", "2.9.0"),
+        ("cu130", "2.15.0"),
+    ] {
         let version = format!("{release}+{build}");
         world
             .index()
@@ -112,15 +117,14 @@ fn a_question_without_a_driver_is_answered_with_the_lowest_that_will_do() {
     };
     let answer = ask(&["RTX 3060"]);
     assert_eq!(answer["assumed_driver"], "525.60.13");
-    assert_eq!(answer["then"]["accelerator"], "cu126");
+    assert_eq!(answer["then"]["accelerator"], "cu128");
     assert_eq!(answer["now"]["accelerator"], "cpu");
     assert_eq!(answer["now"]["torch"], "2.15.0+cpu");
     assert_eq!(answer["now_error"], serde_json::Value::Null);
-    // Of two cards, the lowest driver will do for one; that the other is left out is told.
+    // Of two cards, the driver knows both.
     let answer = ask(&["RTX 3060", "RTX 5090"]);
-    assert_eq!(answer["then"]["accelerator"], "cu126");
-    let notes = answer["then"]["notes"].to_string();
-    assert!(notes.contains("RTX 5090 is left out"), "{notes}");
+    assert_eq!(answer["assumed_driver"], "570.86.16");
+    assert_eq!(answer["then"]["accelerator"], "cu128");
     // No driver runs any build on it; the newest that knows it shows why.
     let answer = ask(&["Tesla K80"]);
     assert_eq!(answer["assumed_driver"], "470.42.01");

@@ -114,11 +114,12 @@ fn tail(plan: &Plan, manager: &Manager) -> String {
     for note in plan.notes.iter().filter(|note| !told(note)) {
         text += &format!("  {} {note}\n", style("note:").yellow());
     }
-    if !plan.ways.is_empty() {
+    let ways: Vec<_> = plan.ways_to_a_gpu().collect();
+    if !ways.is_empty() {
         let label = style("note:").yellow();
         text += &format!("  {label} the GPU would be used with\n");
     }
-    for way in &plan.ways {
+    for way in ways {
         text += &format!("        {}\n", way.text);
     }
     text

@@ -2,7 +2,7 @@
 //! interpreters it can be installed on and the file each of those would get.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -82,15 +82,11 @@ impl Unusable {
     pub fn way_out(self, package: &PackageName) -> Option<String> {
         let text = match self {
             Self::SourceOnly => format!("`--allow-build {package}` lets aienv build it"),
-            Self::NoWheel => {
-                "another version or another Python (`--python X.Y`) may have one".to_owned()
-            }
-            Self::Python => "`--python X.Y` chooses another Python".to_owned(),
             Self::Withdrawn => "only a requirement with `==` takes a withdrawn release".to_owned(),
             Self::Prerelease => {
                 format!("`prereleases = [\"{package}\"]` in the manifest accepts it")
             }
-            Self::Excluded => return None,
+            Self::NoWheel | Self::Python | Self::Excluded => return None,
         };
         Some(text)
     }
@@ -98,6 +94,9 @@ impl Unusable {
 
 /// The answer for one package: the first to ask makes it, others wait.
 type Slot = Arc<OnceLock<Result<Arc<Candidates>, IndexError>>>;
+
+/// Reasons that are told at most of why no version of a package can be used.
+const REASONS: usize = 3;
 
 /// Finds and keeps the candidates of every package asked for.
 pub struct CandidateSource<'a> {
@@ -265,12 +264,7 @@ impl<'a> CandidateSource<'a> {
     fn why_unusable(&self, files: &[DistFile], sdist_allowed: bool) -> (String, Unusable) {
         let problem = self.problem;
         let wheels = files.iter().filter(|file| file.wheel().is_some()).count();
-        let pythons: Vec<_> = problem
-            .pythons
-            .iter()
-            .map(|p| p.version().to_string())
-            .collect();
-        let pythons = pythons.join(" or ");
+        let pythons = told_pythons(problem);
         let fits_python = files.iter().any(|file| {
             let requires = file.requires_python.as_ref();
             requires.is_none_or(|r| problem.pythons.iter().any(|p| r.contains(p.version())))
@@ -479,31 +473,49 @@ impl<'a> CandidateSource<'a> {
         of: &Candidates,
         set: &VersionSet,
     ) -> Vec<(String, Unusable)> {
-        let mut lines = Vec::new();
-        for at in (0..of.list.len())
-            .filter(|at| set.contains(&of.list[*at].version))
-            .take(3)
-        {
+        // The newest few reasons, each with the versions, one after the other, that share it.
+        let mut groups: Vec<(String, Unusable, Vec<&Version>)> = Vec::new();
+        for at in (0..of.list.len()).filter(|at| set.contains(&of.list[*at].version)) {
             let usable = self.usable(package, of, at);
-            let version = &of.list[at].version;
-            let kind = if let Some(why) = &usable.why_not {
-                let text = format!("{package} {version} {why}");
-                lines.push((text, usable.kind.unwrap_or(Unusable::Excluded)));
-                continue;
+            let (why, kind) = if let Some(why) = &usable.why_not {
+                (why.as_str(), usable.kind.unwrap_or(Unusable::Excluded))
             } else if usable.yanked {
-                Unusable::Withdrawn
+                ("was withdrawn by its authors", Unusable::Withdrawn)
             } else if of.list[at].prerelease {
-                Unusable::Prerelease
+                ("is a pre-release", Unusable::Prerelease)
             } else {
                 continue;
             };
-            let what = match kind {
-                Unusable::Withdrawn => "was withdrawn by its authors",
-                _ => "is a pre-release",
-            };
-            lines.push((format!("{package} {version} {what}"), kind));
+            let version = &of.list[at].version;
+            let full = groups.len() == REASONS;
+            match groups.last_mut() {
+                Some((known, _, versions)) if known == why => versions.push(version),
+                _ if full => break,
+                _ => groups.push((why.to_owned(), kind, vec![version])),
+            }
         }
-        lines
+        let told = |versions: &[&Version]| match versions {
+            [newest, .., oldest] => format!("{oldest} to {newest}"),
+            [one] => one.to_string(),
+            [] => String::new(),
+        };
+        groups
+            .into_iter()
+            .map(|(why, kind, versions)| (format!("{package} {} {why}", told(&versions)), kind))
+            .collect()
+    }
+}
+
+/// The candidate interpreters in words: each of a few, the first and the last of many.
+fn told_pythons(problem: &Problem) -> String {
+    let versions = problem.pythons.iter().map(|python| python.version());
+    let features: BTreeSet<_> = versions.clone().filter_map(PythonVersion::of).collect();
+    match (features.first(), features.last()) {
+        (Some(first), Some(last)) if features.len() > 2 => format!("{first} to {last}"),
+        _ => {
+            let versions: Vec<_> = versions.map(ToString::to_string).collect();
+            versions.join(" or ")
+        }
     }
 }
 

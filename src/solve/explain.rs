@@ -88,8 +88,8 @@ impl Explanation {
             facts.push(format!("… and {more} more"));
         }
         let way_out = way_out.unwrap_or_else(|| {
-            "relax one of these requirements in the manifest (`packages.overrides`), or try another \
-             `--python` or `--accel`"
+            "no single change that aienv could try helps; `packages.overrides` in the manifest can \
+             replace a requirement"
                 .to_owned()
         });
         Self {

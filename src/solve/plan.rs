@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::WayOut;
+use super::{Change, WayOut};
 use crate::{
     lock::Lock,
     types::{PackageName, Version},
@@ -62,6 +62,13 @@ impl Plan {
             .iter()
             .filter(|package| package.artifact.size.is_none())
             .count()
+    }
+
+    /// The ways to a GPU that the plan leaves idle. What keeps a user from the devices of a GPU
+    /// that it does use is told in a note.
+    pub fn ways_to_a_gpu(&self) -> impl Iterator<Item = &WayOut> {
+        let ways = self.ways.iter();
+        ways.filter(|way| way.change != Change::DeviceAccess)
     }
 
     /// The version planned for a package.

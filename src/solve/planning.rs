@@ -4,7 +4,7 @@ use super::{
     Plan, Request, SolveError, reasons,
     request::attempt,
     tool_version,
-    ways_out::{to_a_gpu, to_a_plan},
+    ways_out::{to_a_gpu, to_a_plan, to_the_devices},
 };
 use crate::{index::PackageIndex, types::Accelerator};
 
@@ -20,6 +20,8 @@ pub fn plan(request: &Request<'_>, index: &dyn PackageIndex) -> Result<Plan, Sol
                 && !request.host.gpus.is_empty();
             if fell_back {
                 plan.ways = to_a_gpu(request, index);
+            } else if matches!(plan.lock.accelerator, Accelerator::Rocm(..)) {
+                plan.ways = to_the_devices(request, index);
             }
             reasons::complete(&mut plan, request);
             Ok(plan)

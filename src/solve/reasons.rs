@@ -15,20 +15,16 @@ use crate::{
 
 /// Adds to the choices of a plan what stands before and between them.
 pub fn complete(plan: &mut Plan, request: &Request<'_>) {
-    let silent = plan
-        .ways
-        .iter()
-        .any(|way| way.change == Change::TorchIndexes);
     if plan.lock.accelerator == Accelerator::Cpu && request.accelerator.is_none() {
-        let why = match silent {
+        let mut ways = plan.ways.iter();
+        let why = match ways.any(|way| way.change == Change::TorchIndexes) {
             true => Some("the index that has builds for the GPU does not answer".to_owned()),
             false => without_kind(request),
         };
         let mut choices = plan.choices.iter_mut();
-        if let (Some(why), Some(choice)) =
-            (why, choices.find(|choice| choice.what == "accelerator"))
-        {
-            choice.why = why;
+        let build = choices.find(|choice| choice.what == "accelerator");
+        if let (Some(why), Some(build)) = (why, build) {
+            build.why = why;
         }
     }
     let machine = Choice {
@@ -64,7 +60,7 @@ fn without_kind(request: &Request<'_>) -> Option<String> {
     (!makers.is_empty()).then(|| {
         let makers = makers.join(" and ");
         format!(
-            "{} has no build for GPUs of {makers}",
+            "the manifest of {} has no build for GPUs of {makers}",
             request.manifest.title
         )
     })

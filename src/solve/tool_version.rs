@@ -169,12 +169,6 @@ pub fn older(request: &Request<'_>, index: &dyn PackageIndex) -> Option<VersionS
     format!(">={lowest},<{floor}").parse().ok()
 }
 
-/// Those of the versions that are newer than one of them.
-pub fn above(versions: &VersionSpecifiers, one: &Version) -> VersionSpecifiers {
-    let newer = pep440_rs::VersionSpecifier::greater_than_version(one.clone());
-    versions.iter().cloned().chain([newer]).collect()
-}
-
 /// Whether the newest release in the manifest's range requires torch itself.
 pub fn needs_torch(request: &Request<'_>, index: &dyn PackageIndex) -> bool {
     let Source::Index(source) = &request.manifest.source else {

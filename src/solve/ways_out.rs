@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::torch::TorchFacts,
+    compat::{rocm::RocmFacts, torch::TorchFacts},
     host::{Host, NvidiaDriver},
     index::{IndexId, PackageIndex},
     types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
@@ -30,9 +30,6 @@ const MOST: usize = 3;
 
 /// Plans that are tried at most in search of them.
 const TRIES: u32 = 20;
-
-/// Plans that are tried at most in search of an older release of the tool.
-const STEPS: usize = 5;
 
 /// The single changes that make a failed request work, cheapest first.
 pub fn to_a_plan(
@@ -70,6 +67,17 @@ pub fn to_a_gpu(request: &Request<'_>, index: &dyn PackageIndex) -> Vec<WayOut> 
     search.older_tool();
     search.machine();
     search.torch_indexes();
+    search.found
+}
+
+/// What a plan for an AMD GPU still lacks where this user may not open the GPU's devices.
+pub fn to_the_devices(request: &Request<'_>, index: &dyn PackageIndex) -> Vec<WayOut> {
+    let amd = request.host.amd.as_ref();
+    if amd.is_none_or(|amd| amd.kfd_accessible && amd.render_accessible) {
+        return Vec::new();
+    }
+    let mut search = Search::new(request, index, None);
+    search.try_out(Change::DeviceAccess);
     search.found
 }
 
@@ -198,7 +206,7 @@ impl<'s, 'r> Search<'s, 'r> {
         if self.is_over() || request.version.is_some() {
             return;
         }
-        let Some(mut versions) = tool_version::older(request, &self.index) else {
+        let Some(versions) = tool_version::older(request, &self.index) else {
             return;
         };
         let serves = |build: &AcceleratorOption| build.kind != AcceleratorKind::Cpu;
@@ -211,26 +219,16 @@ impl<'s, 'r> Search<'s, 'r> {
             return;
         }
         let needs_torch = tool_version::needs_torch(request, &self.index);
-        let mut best = None;
-        // The builds are tried one after the other, and an earlier one may do for an older release
-        // only. So what was found is outdone until nothing newer works.
-        for _ in 0..STEPS {
-            let older = Request {
-                version: Some(versions.clone()),
-                ..request.clone()
-            };
-            let Some(plan) = self.plan(&older) else { break };
+        let older = Request {
+            version: Some(versions),
+            ..request.clone()
+        };
+        self.loosen(older, |plan| {
             // A release from before a tool used torch at all is not an older version of the same.
             let mut packages = plan.lock.packages.iter();
-            if needs_torch && !packages.any(|package| package.name.as_ref() == "torch") {
-                break;
-            }
-            versions = tool_version::above(&versions, &plan.lock.version);
-            best = Some(plan.lock.version);
-        }
-        if let Some(version) = best {
-            self.try_out(Change::ToolVersion(version));
-        }
+            let has_torch = packages.any(|package| package.name.as_ref() == "torch");
+            (has_torch || !needs_torch).then(|| Change::ToolVersion(plan.lock.version.clone()))
+        });
     }
 
     /// The processor in place of the GPU.
@@ -269,13 +267,7 @@ impl<'s, 'r> Search<'s, 'r> {
 
     /// What could be changed on the machine.
     fn machine(&mut self) {
-        let host = self.request.host;
-        let access = host.amd.as_ref();
-        let access = access.is_some_and(|amd| !(amd.kfd_accessible && amd.render_accessible));
-        if access && self.brings_builds(&Change::DeviceAccess) {
-            self.try_out(Change::DeviceAccess);
-        }
-        for driver in drivers::worth_trying(host) {
+        for driver in drivers::worth_trying(self.request.host) {
             let change = Change::Driver(driver);
             if self.brings_builds(&change) && self.try_out(change) {
                 break;
@@ -300,6 +292,7 @@ impl<'s, 'r> Search<'s, 'r> {
         for option in &mut choices.options {
             // How it is told, and what the host has, is not what the build is.
             option.why.clear();
+            option.notes.clear();
             option.host.clear();
         }
         choices.options
@@ -376,7 +369,13 @@ fn told(change: &Change, request: &Request<'_>) -> String {
                 _ => format!("NVIDIA driver {spelled} or newer"),
             }
         }
-        Change::DeviceAccess => "`sudo usermod -aG render,video $USER` and a new login".to_owned(),
+        Change::DeviceAccess => {
+            let groups = &RocmFacts::embedded().needs.groups;
+            format!(
+                "access for this user to the GPU's devices (groups {})",
+                groups.join(" and ")
+            )
+        }
         Change::TorchIndexes => "`--torch-mirror URL`".to_owned(),
         Change::Accelerator(_)
         | Change::Python(_)

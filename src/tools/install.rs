@@ -192,7 +192,7 @@ impl Manager {
         let mut notes = Vec::new();
         if !unchanged {
             notes.extend(planned.plan.notes.iter().cloned());
-            let ways = planned.plan.ways.iter();
+            let ways = planned.plan.ways_to_a_gpu();
             notes.extend(ways.map(|way| format!("the GPU would be used with {}", way.text)));
         }
         notes.extend(taken);
