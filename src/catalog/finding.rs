@@ -3,6 +3,10 @@
 use std::{fmt, ops::Range};
 
 use serde::Serialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 /// One problem of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +45,43 @@ impl Finding {
             length: marked.trim_end().chars().count().max(1),
         }
     }
+}
+
+impl Finding {
+    /// A problem of the value at a path such as `packages.constraints[0]`, or of what holds it when
+    /// the file has no such value.
+    pub fn at(text: &str, path: &str, message: impl Into<String>) -> Self {
+        let span = DeTable::parse(text)
+            .ok()
+            .and_then(|root| span_of(&root, path));
+        Self::new(text, span.unwrap_or(0..0), message)
+    }
+}
+
+/// The place of the last part of a path that is there.
+fn span_of(root: &Spanned<DeTable<'_>>, path: &str) -> Option<Range<usize>> {
+    let parts = path.split('.').flat_map(|part| {
+        let (key, index) = part.split_once('[').unwrap_or((part, ""));
+        let index = index.trim_end_matches(']');
+        [Some(key), (!index.is_empty()).then_some(index)]
+    });
+    let mut found = None;
+    let mut table = Some(root.get_ref());
+    let mut value: Option<&Spanned<DeValue<'_>>> = None;
+    for part in parts.flatten() {
+        let next = match (table, value.map(Spanned::get_ref)) {
+            (Some(table), _) => table.get(part),
+            (None, Some(DeValue::Array(elements))) => {
+                part.parse().ok().and_then(|at: usize| elements.get(at))
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        found = Some(next.span());
+        table = next.get_ref().as_table();
+        value = Some(next);
+    }
+    found
 }
 
 fn floor_char_boundary(text: &str, mut index: usize) -> usize {
@@ -98,6 +139,23 @@ mod tests {
             finding.to_string(),
             "2:12: no\n  2 | name = \"é\" x\n    |            ^"
         );
+    }
+
+    #[test]
+    fn places_by_their_path() {
+        let text =
+            "[packages]\nrequires = [\"a\", \"b<1\"]\n[accelerators.cuda]\nversion = \">=99\"\n";
+        for (path, line, column) in [
+            ("packages.requires[1]", 2, 18),
+            ("packages.requires", 2, 12),
+            ("packages.requires[7]", 2, 12),
+            ("accelerators.cuda.version", 4, 11),
+            ("accelerators.cuda.gfx", 3, 1),
+            ("python.requires", 1, 1),
+        ] {
+            let finding = Finding::at(text, path, "no");
+            assert_eq!((finding.line, finding.column), (line, column), "{path}");
+        }
     }
 
     #[test]

@@ -455,7 +455,8 @@ pub fn series(release: &TorchRelease, facts: &TorchFacts) -> VersionSet {
     VersionSet::between(first, dev(Version::new(next)))
 }
 
-fn accepts(range: &VersionSpecifiers, build: Accelerator) -> bool {
+/// Whether a range of toolkit versions holds a build.
+pub fn accepts(range: &VersionSpecifiers, build: Accelerator) -> bool {
     match build {
         Accelerator::Cuda(major, minor) | Accelerator::Rocm(major, minor) => {
             to_set(range).contains(&Version::new([u64::from(major), u64::from(minor)]))
