@@ -256,6 +256,23 @@ fn lint_shows_every_problem_of_a_file() {
 }
 
 #[test]
+fn lint_finds_what_no_machine_can_satisfy() {
+    let impossible = DEMO.replace(
+        "[packages]\n",
+        "[packages]\nrequires = [\"torch>=2.15\"]\nconstraints = [\"torch<2.14\"]\n",
+    );
+    let world = World::new().with("demo.toml", &impossible);
+    let file = Path::new("manifests").join("demo.toml");
+    insta::assert_snapshot!(world.run(&["catalog", "lint", file.to_str().unwrap()]));
+    // Also where the whole catalogue is looked at.
+    let problems = world.json(&["catalog", "lint", "--json"]);
+    let line = impossible
+        .lines()
+        .position(|line| line.starts_with("constraints"));
+    assert_eq!(problems[0]["line"], line.unwrap() + 1);
+}
+
+#[test]
 fn a_configured_folder_wins_over_the_home() {
     let world = World::new().with("demo.toml", DEMO);
     let more = tempfile::tempdir().unwrap();

@@ -61,6 +61,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The file, or what the embedded manifest of a tool is called.
+    pub fn file(&self, name: &str) -> String {
+        match self {
+            Self::Embedded => format!("{name}.toml"),
+            Self::Folder { path, .. } | Self::File { path } => path.display().to_string(),
+        }
+    }
+}
+
 /// A manifest with the text it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
@@ -160,7 +170,7 @@ impl Catalog {
             files: embedded::MANIFESTS.len(),
         };
         for (name, text) in embedded::MANIFESTS {
-            let file = format!("{name}.toml");
+            let file = Origin::Embedded.file(name);
             match Loaded::from_text((*text).to_owned(), &file, Origin::Embedded) {
                 Ok(loaded) => {
                     catalog.entries.insert((*name).to_owned(), loaded);

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{Context, Outcome, output};
 use crate::{
-    catalog::{CatalogError, Finding, Loaded},
+    catalog::{CatalogError, Finding, InvalidManifest, Loaded},
     compat,
     error::UserError,
+    solve,
 };
 
 #[derive(clap::Args)]
@@ -21,7 +22,8 @@ pub struct Args {
 enum Command {
     /// Check manifests: every problem with its place
     ///
-    /// Without FILE, the manifests that are part of aienv and those in the user's folders, and
+    /// Also what can never be satisfied, on any machine: contradictory requirements, a Python or an
+    /// accelerator for which no accepted torch has a build. Without FILE, the manifests that are part of aienv and those in the user's folders, and
     /// whether aienv's tables of facts agree with each other.
     Lint(LintArgs),
     /// Compare the table of torch releases with what the package index says
@@ -63,14 +65,17 @@ struct Problem<'a> {
 fn lint(args: &LintArgs, context: &Context) -> Outcome {
     let (checked, broken, facts) = if args.files.is_empty() {
         let catalog = context.catalog_quietly()?;
-        (catalog.files(), catalog.into_broken(), compat::lint())
+        let impossible: Vec<_> = catalog.entries().filter_map(impossible).collect();
+        let files = catalog.files();
+        let broken = catalog.into_broken().into_iter().chain(impossible);
+        (files, broken.collect::<Vec<_>>(), compat::lint())
     } else {
-        let broken = args
-            .files
-            .iter()
-            .filter_map(|file| Loaded::from_file(file).err())
-            .collect();
-        (args.files.len(), broken, Vec::new())
+        let files = args.files.iter();
+        let broken = files.filter_map(|file| match Loaded::from_file(file) {
+            Ok(loaded) => impossible(&loaded),
+            Err(error) => Some(error),
+        });
+        (args.files.len(), broken.collect(), Vec::new())
     };
     let tables: Vec<String> = facts
         .iter()
@@ -112,6 +117,20 @@ fn lint(args: &LintArgs, context: &Context) -> Outcome {
         .progress
         .done(&format!("{checked}, {count} problem{}", s(count)));
     Ok(ExitCode::FAILURE)
+}
+
+/// What of a manifest can never be satisfied, as problems of its file.
+fn impossible(loaded: &Loaded) -> Option<CatalogError> {
+    let found = solve::lint(&loaded.manifest).into_iter();
+    let findings: Vec<Finding> = found
+        .map(|one| Finding::at(&loaded.text, &one.place, one.why))
+        .collect();
+    (!findings.is_empty()).then(|| {
+        CatalogError::Invalid(InvalidManifest {
+            file: loaded.origin.file(&loaded.manifest.name),
+            findings,
+        })
+    })
 }
 
 fn count_problems(error: &CatalogError) -> usize {

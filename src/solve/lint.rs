@@ -424,7 +424,7 @@ mod tests {
             ),
             (
                 "[python]\nrequires = \">=3.13,<3.12\"\n[accelerators.cpu]",
-                "python.requires: no Python is >=3.13, <3.12",
+                "python.requires: no Python is <3.12, >=3.13",
             ),
             (
                 "[python]\nrequires = \">=3.14\"\n[packages]\nconstraints = [\"torch<2.6\"]\n[accelerators.cpu]",
