@@ -12,7 +12,7 @@
 //!
 //! Rooms, top floor first; a room uses what is below it, never what is above:
 //! [`cli`] → [`tools`] → [`launch`] → [`prefix`], [`build`] → [`solve`], [`fetch`], [`store`] →
-//! [`index`], [`catalog`], [`lock`] → [`compat`], [`host`], [`net`] → [`types`], [`home`],
+//! [`index`], [`catalog`], [`lock`] → [`compat`], [`host`], [`native`], [`net`] → [`types`], [`home`],
 //! [`settings`], [`progress`], [`platform`].
 //! `docs/architecture.md` says why.
 
@@ -28,6 +28,7 @@ pub mod host;
 pub mod index;
 pub mod launch;
 pub mod lock;
+pub mod native;
 pub mod net;
 pub mod platform;
 pub mod prefix;

@@ -11,7 +11,7 @@ use console::style;
 use super::{Context, Outcome};
 use crate::{
     host::{FoundPython, Gpu, Host, NvidiaDriver, PythonOrigin},
-    types::{Arch, human_bytes},
+    types::{Arch, human_bytes, human_memory},
 };
 
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ fn render(host: &Host) -> String {
         page.line("", &host.cpu.features.join(" "));
     }
     if let Some(bytes) = host.memory_bytes {
-        page.line("Memory", &gibibytes(bytes));
+        page.line("Memory", &human_memory(bytes));
     }
     if let Some(bytes) = host.disk_free_bytes {
         page.line("Disk", &format!("{} free", human_bytes(bytes)));
@@ -149,8 +149,8 @@ fn surroundings(host: &Host) -> Option<String> {
 fn describe_gpu(gpu: &Gpu) -> String {
     let mut parts = vec![gpu.name.clone()];
     match (gpu.memory_bytes, gpu.integrated) {
-        (Some(bytes), true) => parts.push(format!("{} shared", gibibytes(bytes))),
-        (Some(bytes), false) => parts.push(gibibytes(bytes)),
+        (Some(bytes), true) => parts.push(format!("{} shared", human_memory(bytes))),
+        (Some(bytes), false) => parts.push(human_memory(bytes)),
         (None, true) => parts.push("shared memory".to_owned()),
         (None, false) => parts.push("memory unknown".to_owned()),
     }
@@ -225,17 +225,6 @@ fn describe_python(python: &FoundPython, width: usize) -> String {
     )
 }
 
-/// Memory is made in powers of two: `24 GiB`, `15.6 GiB`, `512 MiB`.
-fn gibibytes(bytes: u64) -> String {
-    const MIB: f64 = 1024.0 * 1024.0;
-    let mebibytes = bytes as f64 / MIB;
-    if mebibytes < 1024.0 {
-        return format!("{mebibytes:.0} MiB");
-    }
-    let text = format!("{:.1}", mebibytes / 1024.0);
-    format!("{} GiB", text.trim_end_matches(".0"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -303,12 +292,5 @@ mod tests {
         Could not be read
           libnvidia-ml.so.1: no answer within 1500 ms
         ");
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(gibibytes(24 << 30), "24 GiB");
-        assert_eq!(gibibytes(512 << 20), "512 MiB");
-        assert_eq!(gibibytes(16_642_998_272), "15.5 GiB");
     }
 }

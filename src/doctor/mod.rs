@@ -12,7 +12,10 @@
 //! Causes are derived from mechanisms first: a driver that is older than a build's CUDA allows, a
 //! GPU the build has no code for, two packages that cannot go together, whatever the log says.
 //! Wordings are evidence of some weight. Alternatives are kept and ranked; where too little is
-//! known the answer is what to run and paste. Nothing here touches the machine.
+//! known the answer is what to run and paste. None of this touches the machine.
+//!
+//! The machine itself is looked at by [`machine`] (checks) and [`repair`] (installed tools); they
+//! speak in [`machine::Verdict`]s, with the same causes and repairs.
 
 pub mod cause;
 mod causes;
@@ -21,6 +24,10 @@ mod facts;
 pub mod finding;
 mod knowledge;
 mod ledger;
+pub mod machine;
+pub mod redact;
+pub mod remedy;
+pub mod repair;
 mod signals;
 mod text;
 

@@ -14,7 +14,7 @@ mod load;
 mod memory;
 mod os;
 mod pythons;
-mod root;
+pub(crate) mod root;
 #[cfg(any(test, not(any(target_os = "macos", windows))))]
 mod surroundings;
 
@@ -239,6 +239,11 @@ impl Unread {
             why: why.to_string(),
         }
     }
+}
+
+/// Where the CUDA driver library may be, best first: names for the loader to search, then paths.
+pub(crate) fn cuda_libraries() -> Vec<PathBuf> {
+    gpu::cuda_libraries()
 }
 
 impl NvidiaDriver {

@@ -10,39 +10,39 @@ use std::{
 
 /// Where `/` is.
 #[derive(Clone, Debug)]
-pub(super) struct Root(PathBuf);
+pub(crate) struct Root(PathBuf);
 
 // Other systems are asked through calls; a few paths are all they read.
 #[cfg_attr(any(target_os = "macos", windows), allow(dead_code))]
 impl Root {
     /// The real file system.
-    pub(super) fn system() -> Self {
+    pub(crate) fn system() -> Self {
         Self(PathBuf::from("/"))
     }
 
     /// A tree that stands in for a machine.
     #[cfg(test)]
-    pub(super) fn at(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
     /// Whether this is the machine itself, so that asking the process or a library is the same.
-    pub(super) fn is_system(&self) -> bool {
+    pub(crate) fn is_system(&self) -> bool {
         self.0 == Path::new("/")
     }
 
     /// Where an absolute path lies.
-    pub(super) fn path(&self, absolute: &str) -> PathBuf {
+    pub(crate) fn path(&self, absolute: &str) -> PathBuf {
         self.0.join(absolute.trim_start_matches('/'))
     }
 
     /// The text of a file; bytes that are not UTF-8 are replaced.
-    pub(super) fn read(&self, absolute: &str) -> io::Result<String> {
+    pub(crate) fn read(&self, absolute: &str) -> io::Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(self.path(absolute))?).into_owned())
     }
 
     /// The trimmed text of a small file; `None` when missing, unreadable or empty.
-    pub(super) fn word(&self, absolute: &str) -> Option<String> {
+    pub(crate) fn word(&self, absolute: &str) -> Option<String> {
         let text = self.read(absolute).ok()?;
         // Device-tree strings end in NUL.
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
@@ -50,7 +50,7 @@ impl Root {
     }
 
     /// A number, decimal or with `0x`.
-    pub(super) fn number(&self, absolute: &str) -> Option<u64> {
+    pub(crate) fn number(&self, absolute: &str) -> Option<u64> {
         let text = self.word(absolute)?;
         match text.strip_prefix("0x") {
             Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -59,18 +59,18 @@ impl Root {
     }
 
     /// The names in a folder, sorted; nothing for a missing one.
-    pub(super) fn list(&self, absolute: &str) -> Vec<String> {
+    pub(crate) fn list(&self, absolute: &str) -> Vec<String> {
         names(&self.path(absolute))
     }
 
     /// Whether anything is at this path.
-    pub(super) fn exists(&self, absolute: &str) -> bool {
+    pub(crate) fn exists(&self, absolute: &str) -> bool {
         self.path(absolute).exists()
     }
 }
 
 /// The names in a folder that are valid UTF-8, sorted; nothing for a missing one.
-pub(super) fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -82,19 +82,19 @@ pub(super) fn names(folder: &Path) -> Vec<String> {
 
 /// Builds fixture trees.
 #[cfg(test)]
-pub(super) mod fixture {
+pub(crate) mod fixture {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// A temporary tree with the given files; a path that ends in `/` is an empty folder.
-    pub(in crate::host) struct Tree {
+    pub(crate) struct Tree {
         /// Removed with the tree.
         _folder: tempfile::TempDir,
-        pub(in crate::host) root: Root,
+        pub(crate) root: Root,
     }
 
     impl Tree {
-        pub(in crate::host) fn new(files: &[(&str, &str)]) -> Self {
+        pub(crate) fn new(files: &[(&str, &str)]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let tree = Self {
                 root: Root::at(folder.path()),
@@ -106,7 +106,7 @@ pub(super) mod fixture {
             tree
         }
 
-        pub(in crate::host) fn write(&self, path: &str, bytes: &[u8]) {
+        pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
             let full = self.root.path(path);
             if path.ends_with('/') {
                 fs::create_dir_all(full).unwrap();

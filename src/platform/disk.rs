@@ -2,9 +2,28 @@
 
 use std::{io, path::Path};
 
+use serde::{Deserialize, Serialize};
+
+/// The room of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// Bytes that this user may still use.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Further files it can hold; absent where it has no such limit.
+    #[serde(default)]
+    pub files: Option<u64>,
+}
+
 /// Free bytes for this user on the disk that holds `path`, which need not exist yet: its nearest
 /// existing parent is asked.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    space(path).map(|space| space.free)
+}
+
+/// The room of the disk that holds `path`, which need not exist yet, as for [`free_bytes`].
+pub fn space(path: &Path) -> io::Result<Space> {
     let existing = path
         .ancestors()
         // What is left of a relative path when its names are gone.
@@ -21,7 +40,7 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
 }
 
 #[cfg(unix)]
-fn ask(path: &Path) -> io::Result<u64> {
+fn ask(path: &Path) -> io::Result<Space> {
     use std::{ffi::CString, mem::MaybeUninit, os::unix::ffi::OsStrExt as _};
 
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -34,24 +53,36 @@ fn ask(path: &Path) -> io::Result<u64> {
     let stat = unsafe { stat.assume_init() };
     // The field types differ between platforms.
     #[allow(clippy::unnecessary_cast)]
-    Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
+    let space = {
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize as u64);
+        Space {
+            free: bytes(stat.f_bavail as u64),
+            total: bytes(stat.f_blocks as u64),
+            // Some file systems make room for files as they go, and tell a limit of none.
+            files: (stat.f_files > 0).then_some(stat.f_favail as u64),
+        }
+    };
+    Ok(space)
 }
 
 #[cfg(windows)]
-fn ask(path: &Path) -> io::Result<u64> {
+fn ask(path: &Path) -> io::Result<Space> {
     use std::{os::windows::ffi::OsStrExt as _, ptr};
 
     use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
 
     let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
-    let mut free = 0;
-    // SAFETY: the path is NUL-terminated; the two totals that are not wanted may be null.
-    let ok =
-        unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, ptr::null_mut(), ptr::null_mut()) };
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: the path is NUL-terminated; the total that is not wanted may be null.
+    let ok = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, &mut total, ptr::null_mut()) };
     if ok == 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(free)
+    Ok(Space {
+        free,
+        total,
+        files: None,
+    })
 }
 
 /// The error means that the disk (or the user's quota on it) is full.

@@ -8,6 +8,7 @@ mod disk;
 mod files;
 mod links;
 mod lock_file;
+mod memory;
 mod positioned;
 pub mod process;
 mod sandbox;
@@ -15,12 +16,13 @@ mod staging;
 #[cfg(target_os = "macos")]
 pub mod sysctl;
 
-pub use disk::{free_bytes, is_disk_full};
+pub use disk::{Space, free_bytes, is_disk_full, space};
 pub use files::{
     SHARED_FILES_ARE_READ_ONLY, create_shared_file, is_executable, link_count, set_executable,
 };
 pub use links::{LinkMode, Linker, link_program, name_for_program, symlink_file};
 pub use lock_file::LockFile;
+pub use memory::{Commit, commit};
 pub use positioned::PositionedFile;
 pub use sandbox::without_network;
 pub use staging::{Staging, remove_tree};

@@ -16,9 +16,27 @@ pub fn human_bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Memory, which is made in powers of two: `24 GiB`, `15.6 GiB`, `512 MiB`.
+pub fn human_memory(bytes: u64) -> String {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let mebibytes = bytes as f64 / MIB;
+    if mebibytes < 1024.0 {
+        return format!("{mebibytes:.0} MiB");
+    }
+    let text = format!("{:.1}", mebibytes / 1024.0);
+    format!("{} GiB", text.trim_end_matches(".0"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::human_bytes;
+    use super::{human_bytes, human_memory};
+
+    #[test]
+    fn memory() {
+        assert_eq!(human_memory(24 << 30), "24 GiB");
+        assert_eq!(human_memory(512 << 20), "512 MiB");
+        assert_eq!(human_memory(16_642_998_272), "15.5 GiB");
+    }
 
     #[test]
     fn units() {

@@ -24,6 +24,14 @@ mod windows;
 
 use super::{AmdDriver, Gpu, Npu, NvidiaDriver, Unread, root::Root};
 
+/// Where the CUDA driver library may be, best first; nothing where there is none.
+pub(super) fn cuda_libraries() -> Vec<std::path::PathBuf> {
+    #[cfg(not(target_os = "macos"))]
+    return nvml::cuda_candidates();
+    #[cfg(target_os = "macos")]
+    return Vec::new();
+}
+
 /// All that was found.
 #[derive(Debug, Default)]
 pub(super) struct Found {

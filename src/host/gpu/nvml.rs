@@ -70,8 +70,9 @@ fn nvml_candidates() -> Vec<PathBuf> {
     paths
 }
 
+/// Where the CUDA driver library may be, best first.
 #[cfg(windows)]
-fn cuda_candidates() -> Vec<PathBuf> {
+pub(super) fn cuda_candidates() -> Vec<PathBuf> {
     std::env::var_os("SystemRoot")
         .map(|root| PathBuf::from(root).join(r"System32\nvcuda.dll"))
         .into_iter()
@@ -91,8 +92,9 @@ fn nvml_candidates() -> Vec<PathBuf> {
     .into()
 }
 
+/// Where the CUDA driver library may be, best first: the loader's own search, then as above.
 #[cfg(not(windows))]
-fn cuda_candidates() -> Vec<PathBuf> {
+pub(super) fn cuda_candidates() -> Vec<PathBuf> {
     [
         "libcuda.so.1",
         "/usr/lib/wsl/lib/libcuda.so.1",
