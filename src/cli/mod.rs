@@ -11,6 +11,7 @@ mod doctor;
 mod env;
 mod facts;
 mod failure;
+mod gpu_probe;
 mod host;
 mod info;
 mod install;
@@ -108,12 +109,15 @@ enum Command {
     Path(path::Args),
     /// Show what this machine is: system, processor, GPUs, drivers, Python interpreters
     Host(host::Args),
-    /// Find out why something failed, and what helps
+    /// Find out what is wrong with this machine, or why something failed, and what helps
     Doctor(doctor::Args),
     /// Look after the files aienv keeps
     Cache(cache::Args),
     /// Check manifests and tables of facts
     Catalog(catalog::Args),
+    /// Try the GPUs of one driver interface, for `aienv doctor --probe`
+    #[command(hide = true)]
+    GpuProbe(gpu_probe::Args),
     /// Print what makes a shell complete aienv's commands and options
     Completions(completions::Args),
 }
@@ -179,6 +183,7 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Doctor(args) => doctor::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Catalog(args) => catalog::run(args, context),
+        Command::GpuProbe(args) => gpu_probe::run(&args),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

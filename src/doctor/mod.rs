@@ -14,8 +14,9 @@
 //! Wordings are evidence of some weight. Alternatives are kept and ranked; where too little is
 //! known the answer is what to run and paste. None of this touches the machine.
 //!
-//! The machine itself is looked at by [`machine`] (checks) and [`repair`] (installed tools); they
-//! speak in [`machine::Verdict`]s, with the same causes and repairs.
+//! The machine itself is looked at by [`machine`] (checks), [`probe`] (does the GPU compute?) and
+//! [`repair`] (installed tools); they speak in [`machine::Verdict`]s, with the same causes and
+//! repairs.
 
 pub mod cause;
 mod causes;
@@ -25,6 +26,7 @@ pub mod finding;
 mod knowledge;
 mod ledger;
 pub mod machine;
+pub mod probe;
 pub mod redact;
 pub mod remedy;
 pub mod repair;
