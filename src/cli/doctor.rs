@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, IsTerminal as _, Read as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,6 +15,8 @@ use crate::{
     error::UserError,
 };
 
+mod machine;
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Find the cause in a log, a paste or a post; `-` reads standard input (may be repeated)
@@ -26,12 +28,17 @@ pub struct Args {
     /// Print the findings as JSON, most likely first
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    machine: machine::MachineArgs,
 }
 
 /// Most bytes of one file that are read.
 const LARGEST: u64 = 256 << 20;
 
 pub fn run(args: Args, context: &Context) -> Outcome {
+    if args.log.is_empty() && args.evidence.is_empty() {
+        return machine::run(&args.machine, args.json, context);
+    }
     let evidence = gather(&args)?;
     let settings = context.settings()?;
     let torch_index = settings.torch.value.url().to_string();
@@ -44,7 +51,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     Ok(ExitCode::from(u8::from(diagnosis.is_problem())))
 }
 
-/// Everything the options name, joined; standard input where a text is piped in and none is named.
+/// Everything the options name, joined.
 fn gather(args: &Args) -> Result<Evidence, Failure> {
     let mut evidence = Evidence::default();
     for path in &args.evidence {
@@ -53,13 +60,6 @@ fn gather(args: &Args) -> Result<Evidence, Failure> {
     }
     for path in &args.log {
         let bytes = read(path)?;
-        evidence.join(Evidence::from_text(&doctor::decode(&bytes)));
-    }
-    if args.log.is_empty() && args.evidence.is_empty() {
-        if io::stdin().is_terminal() {
-            return Err(DoctorError::NothingToRead.into());
-        }
-        let bytes = read(Path::new("-"))?;
         evidence.join(Evidence::from_text(&doctor::decode(&bytes)));
     }
     Ok(evidence)
@@ -205,8 +205,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 /// Why there is nothing to diagnose.
 #[derive(Debug, thiserror::Error)]
 enum DoctorError {
-    #[error("nothing to look at was given")]
-    NothingToRead,
     #[error("cannot read `{}`", path.display())]
     Read {
         path: PathBuf,
@@ -218,20 +216,12 @@ enum DoctorError {
 impl UserError for DoctorError {
     fn code(&self) -> &'static str {
         match self {
-            Self::NothingToRead => "doctor.nothing-to-read",
             Self::Read { .. } => "doctor.read",
         }
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NothingToRead => "give a log, `aienv doctor --log FILE`, or pipe one in: \
-                                    `program 2>&1 | aienv doctor --log -`"
-                .to_owned(),
-            Self::Read { .. } => {
-                "give a file that can be read, or `-` for standard input".to_owned()
-            }
-        })
+        Some("give a file that can be read, or `-` for standard input".to_owned())
     }
 
     fn is_usage(&self) -> bool {

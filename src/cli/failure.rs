@@ -62,6 +62,13 @@ impl Failure {
         causes
     }
 
+    /// What happened and why, in one line, for a place where this is one of several things.
+    pub fn told(&self) -> String {
+        let mut parts = vec![self.error.to_string()];
+        parts.extend(self.causes());
+        parts.join(": ").replace('\n', " ")
+    }
+
     fn render(&self, code: bool) -> String {
         let code = match code {
             true => format!("[{}]", self.error.code()),

@@ -30,6 +30,7 @@ pub mod probe;
 pub mod redact;
 pub mod remedy;
 pub mod repair;
+pub mod report;
 mod signals;
 mod text;
 
