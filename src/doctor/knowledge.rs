@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use super::{cause::Cause, finding::Fix};
+use super::{
+    cause::Cause,
+    finding::Fix,
+    remedy::{self, System},
+    template::fill,
+};
 
 /// What is known of a cause.
 #[derive(Debug, Deserialize)]
@@ -20,13 +25,29 @@ pub struct Entry {
     fix: Vec<Step>,
 }
 
+/// A text with its command, or the name of a remedy whose commands depend on the system.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    #[serde(default)]
-    when: Vec<String>,
-    text: String,
-    command: Option<String>,
+#[serde(untagged, deny_unknown_fields)]
+enum Step {
+    Written {
+        #[serde(default)]
+        when: Vec<String>,
+        text: String,
+        command: Option<String>,
+    },
+    Remedy {
+        #[serde(default)]
+        when: Vec<String>,
+        remedy: String,
+    },
+}
+
+impl Step {
+    fn when(&self) -> &[String] {
+        match self {
+            Self::Written { when, .. } | Self::Remedy { when, .. } => when,
+        }
+    }
 }
 
 static ENTRIES: LazyLock<BTreeMap<Cause, Entry>> = LazyLock::new(|| {
@@ -48,56 +69,26 @@ impl Entry {
         holds: impl Fn(&str) -> bool,
         value: impl Fn(&str) -> Option<String>,
     ) -> Vec<Fix> {
-        let mut repairs: Vec<Fix> = Vec::new();
-        for step in &self.fix {
-            let fits = step
-                .when
-                .iter()
-                .all(|condition| match condition.strip_prefix("not-") {
-                    Some(condition) => !holds(condition),
-                    None => holds(condition),
-                });
-            if fits {
-                repairs.push(Fix {
-                    text: fill(&step.text, &value),
-                    command: step.command.as_deref().map(|text| fill(text, &value)),
-                });
-            }
-        }
-        repairs
+        let system = System::holding(&holds);
+        let fits = |step: &&Step| {
+            let mut conditions = step.when().iter();
+            conditions.all(|condition| match condition.strip_prefix("not-") {
+                Some(condition) => !holds(condition),
+                None => holds(condition),
+            })
+        };
+        self.fix
+            .iter()
+            .filter(fits)
+            .map(|step| match step {
+                Step::Written { text, command, .. } => Fix {
+                    text: fill(text, &value).text,
+                    command: command.as_deref().map(|text| fill(text, &value).text),
+                },
+                Step::Remedy { remedy, .. } => remedy::filled(remedy, &system, &value),
+            })
+            .collect()
     }
-}
-
-/// Fills `{place|otherwise}`. What does not look like a place stays.
-fn fill(text: &str, value: &impl Fn(&str) -> Option<String>) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find('{') {
-        out.push_str(&rest[..start]);
-        let inner = &rest[start + 1..];
-        let filled = inner.find('}').and_then(|end| {
-            let (place, otherwise) = match inner[..end].split_once('|') {
-                Some((place, otherwise)) => (place, Some(otherwise)),
-                None => (&inner[..end], None),
-            };
-            let is_place =
-                !place.is_empty() && place.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
-            let text = value(place).or_else(|| otherwise.map(str::to_owned));
-            text.filter(|_| is_place).map(|text| (text, end))
-        });
-        match filled {
-            Some((text, end)) => {
-                out.push_str(&text);
-                rest = &inner[end + 1..];
-            }
-            None => {
-                out.push('{');
-                rest = inner;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -130,17 +121,5 @@ mod tests {
                 assert!(!repairs.is_empty(), "{cause} on {os}");
             }
         }
-    }
-
-    #[test]
-    fn places_are_filled() {
-        let value = |place: &str| (place == "build").then(|| "cu126".to_owned());
-        assert_eq!(fill("a {build|cu1} b", &value), "a cu126 b");
-        assert_eq!(fill("{other|cu1}{none|}", &value), "cu1");
-        assert_eq!(
-            fill("{{json .X}} {unclosed", &value),
-            "{{json .X}} {unclosed"
-        );
-        assert_eq!(fill("${HOME} {build}", &value), "${HOME} cu126");
     }
 }

@@ -32,6 +32,7 @@ pub mod remedy;
 pub mod repair;
 pub mod report;
 mod signals;
+mod template;
 mod text;
 
 use serde::Serialize;

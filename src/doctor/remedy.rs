@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use super::Fix;
+use super::{Fix, template::fill};
 use crate::{host::Host, types::Os};
 
 const DATA: &str = include_str!("../../manifests/doctor/remedies.toml");
@@ -65,6 +65,47 @@ impl System {
         }
         Self(kinds)
     }
+
+    /// A system of which only conditions are known, as the table of causes names them. Nothing
+    /// known is Linux, which most machines of this kind run.
+    pub(super) fn holding(holds: &dyn Fn(&str) -> bool) -> Self {
+        let kinds: &[(&str, &[Kind])] = &[
+            ("container", &[Kind::Container]),
+            ("wsl", &[Kind::Wsl]),
+            ("windows", &[Kind::Windows]),
+            ("macos", &[Kind::Macos]),
+            ("debian", &[Kind::Ubuntu, Kind::Debian]),
+            ("fedora", &[Kind::Fedora, Kind::Rhel]),
+            ("arch", &[Kind::Arch]),
+            ("suse", &[Kind::Suse]),
+        ];
+        let mut kinds: Vec<Kind> = kinds
+            .iter()
+            .filter(|(condition, _)| holds(condition))
+            .flat_map(|(_, kinds)| kinds.iter().copied())
+            .collect();
+        if !holds("windows") && !holds("macos") {
+            kinds.push(Kind::Linux);
+        }
+        Self(kinds)
+    }
+
+    /// Whether a condition of the table of causes holds.
+    pub(super) fn holds(&self, condition: &str) -> bool {
+        let wanted: &[Kind] = match condition {
+            "container" => &[Kind::Container],
+            "wsl" => &[Kind::Wsl],
+            "windows" => &[Kind::Windows],
+            "macos" => &[Kind::Macos],
+            "linux" => &[Kind::Linux],
+            "debian" => &[Kind::Ubuntu, Kind::Debian],
+            "fedora" => &[Kind::Fedora, Kind::Rhel],
+            "arch" => &[Kind::Arch],
+            "suse" => &[Kind::Suse],
+            _ => &[],
+        };
+        self.0.iter().any(|kind| wanted.contains(kind))
+    }
 }
 
 /// The family of a distribution by its `ID` in `os-release`.
@@ -109,12 +150,20 @@ static REMEDIES: LazyLock<Vec<Remedy>> = LazyLock::new(|| {
     file.remedy
 });
 
-/// A remedy for a system. `values` fill in what stands in braces; a command that needs one that
-/// is missing is left out.
+/// A remedy for a system. `values` fill its places; a command with a place that is not known is
+/// left out.
 ///
 /// # Panics
 /// When there is no remedy of this name, which is a mistake in this program.
 pub fn remedy(name: &str, system: &System, values: &[(&str, &str)]) -> Fix {
+    filled(name, system, &|place| {
+        let known = values.iter().find(|(known, _)| *known == place);
+        known.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+/// The same with values from anywhere.
+pub(super) fn filled(name: &str, system: &System, value: &dyn Fn(&str) -> Option<String>) -> Fix {
     let remedy = REMEDIES
         .iter()
         .find(|remedy| remedy.name == name)
@@ -134,50 +183,12 @@ pub fn remedy(name: &str, system: &System, values: &[(&str, &str)]) -> Fix {
         }
     }
     Fix {
-        text: filled(text, values).unwrap_or_else(|| without_braces(text)),
-        command: command.and_then(|command| filled(command, values)),
+        text: fill(text, value).text,
+        command: command
+            .map(|command| fill(command, value))
+            .filter(|command| command.is_complete)
+            .map(|command| command.text),
     }
-}
-
-/// The text with every `{name}` replaced; `None` when one is not known.
-fn filled(text: &str, values: &[(&str, &str)]) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((name, before, after)) = placeholder(rest) {
-        let (_, value) = values.iter().find(|(known, _)| *known == name)?;
-        out.push_str(before);
-        out.push_str(value);
-        rest = after;
-    }
-    out.push_str(rest);
-    Some(out)
-}
-
-/// A text in which what is not known stands in capitals, as people know it from manuals.
-fn without_braces(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((name, before, after)) = placeholder(rest) {
-        out.push_str(before);
-        out.push_str(&name.to_uppercase());
-        rest = after;
-    }
-    out + rest
-}
-
-/// The first `{name}` of a text, what is before it and what is after. Braces around anything but
-/// small letters belong to the shell.
-fn placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let mut from = 0;
-    while let Some(open) = text[from..].find('{').map(|at| from + at) {
-        let close = open + text[open..].find('}')?;
-        let name = &text[open + 1..close];
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            return Some((name, &text[..open], &text[close + 1..]));
-        }
-        from = open + 1;
-    }
-    None
 }
 
 #[cfg(test)]
@@ -210,7 +221,8 @@ mod tests {
         for remedy in REMEDIES.iter() {
             assert!(names.insert(&remedy.name), "{} twice", remedy.name);
             for text in std::iter::once(&remedy.text).chain(remedy.instead.values()) {
-                assert!(text.ends_with('.'), "{}: {text}", remedy.name);
+                assert!(!text.ends_with('.'), "{}: {text}", remedy.name);
+                assert!(fill(text, &|_| None).is_complete, "{}: {text}", remedy.name);
             }
             for command in remedy.command.values() {
                 assert!(!command.contains('\n'), "{}: {command}", remedy.name);
@@ -253,19 +265,33 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_made_up() {
         let ubuntu = system(&[Kind::Ubuntu, Kind::Linux]);
-        let fix = remedy("update-nvidia-driver", &ubuntu, &[]);
-        assert!(fix.text.contains("to WANTED or newer"), "{}", fix.text);
-        let fix = remedy("install-user-space", &ubuntu, &[]);
-        assert_eq!(fix.command, None);
+        assert_eq!(remedy("install-user-space", &ubuntu, &[]).command, None);
         let fix = remedy("join-group", &ubuntu, &[("group", "render")]);
         assert_eq!(
             fix.command.as_deref(),
             Some("sudo usermod -aG render \"$USER\"")
         );
+    }
+
+    #[test]
+    fn conditions_and_kinds_are_two_views_of_one_thing() {
+        let known = System::holding(&|condition| matches!(condition, "debian" | "wsl"));
         assert_eq!(
-            filled("a {b} ${C} {d e}", &[("b", "x")]).unwrap(),
-            "a x ${C} {d e}"
+            known.0,
+            [Kind::Wsl, Kind::Ubuntu, Kind::Debian, Kind::Linux]
         );
+        for (condition, holds) in [
+            ("wsl", true),
+            ("debian", true),
+            ("linux", true),
+            ("fedora", false),
+            ("windows", false),
+            ("sign:nouveau", false),
+        ] {
+            assert_eq!(known.holds(condition), holds, "{condition}");
+        }
+        let windows = System::holding(&|condition| condition == "windows");
+        assert_eq!(windows.0, [Kind::Windows]);
     }
 
     #[test]

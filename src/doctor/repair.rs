@@ -161,7 +161,7 @@ fn unreadable(what: &str, error: &ToolError) -> Verdict {
     Verdict::problem(format!("{what} cannot be read"))
         .because("aienv keeps such records in its home; something else changed this one.")
         .advise_running(
-            "Install the tool anew; its data stays.",
+            "Install the tool anew; its data stays",
             format!(
                 "aienv install {}",
                 if what.contains(' ') { "TOOL" } else { what }
@@ -221,7 +221,7 @@ fn verdict(trouble: &ToolTrouble) -> Verdict {
         .because("The driver or the GPU is another one than when it was installed.")
         .advise_running(
             "`aienv doctor --fix` does this, or by itself: plan it anew for this machine \
-                     (`aienv rollback` goes back).",
+                     (`aienv rollback` goes back)",
             format!("aienv upgrade {tool}"),
         )
         .seen(why.clone()),

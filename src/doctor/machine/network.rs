@@ -165,11 +165,11 @@ fn judge(place: &Place, outcome: Option<&NetError>) -> Verdict {
     }
 }
 
-/// A hint as a sentence of its own.
+/// A hint as it stands by itself.
 fn sentence(hint: &str) -> String {
     let mut letters = hint.chars();
     let first = letters
         .next()
         .map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+    format!("{}{}", first.unwrap_or_default(), letters.as_str())
 }

@@ -105,6 +105,12 @@ impl Verdict {
         self
     }
 
+    /// Further steps that help.
+    pub(crate) fn fixes(mut self, fixes: Vec<Fix>) -> Self {
+        self.fix.extend(fixes);
+        self
+    }
+
     /// A step without a command.
     pub(crate) fn advise(self, text: impl Into<String>) -> Self {
         self.fix(Fix {

@@ -213,7 +213,7 @@ fn explain(report: &ApiReport, trouble: &Trouble, name: &str, machine: &Machine)
                  Overclocking, too little power, a faulty card, or an override that makes it run \
                  another GPU's code does this.",
             )
-            .advise("Take back overclocking and overrides; then test the card in another machine.")
+            .advise("Take back overclocking and overrides; then test the card in another machine")
             .seen(format!(
                 "word {index} is {found:#010x} instead of {expected:#010x}"
             )),
@@ -230,7 +230,7 @@ fn explain(report: &ApiReport, trouble: &Trouble, name: &str, machine: &Machine)
                      makes this call will."
                 ))
                 .advise(
-                    "Install the driver anew, all its parts of one version; restart the machine.",
+                    "Install the driver anew, all its parts of one version; restart the machine",
                 )
                 .seen(format!("{call}: {how}"));
             match said.is_empty() {
@@ -259,10 +259,10 @@ fn hung(api: Api, name: &str, call: &str, seconds: u64, stuck: bool) -> Verdict 
              that was killed."
         ))
         .advise_running(
-            "Look into the kernel's log for what happened.",
+            "Look into the kernel's log for what happened",
             "sudo dmesg | grep -E 'NVRM|Xid|amdgpu' | tail",
         )
-        .advise("Restart the machine.")
+        .advise("Restart the machine")
         .seen(format!("{call} did not come back within {seconds} s"))
 }
 
@@ -309,7 +309,7 @@ fn call_failed(
             .because(format!(
                 "The call {call} failed. Programs that use {api} will fail there."
             ))
-            .advise("Restart the machine; if it fails again, install the driver anew."),
+            .advise("Restart the machine; if it fails again, install the driver anew"),
     };
     verdict.seen(seen)
 }
@@ -336,12 +336,12 @@ fn no_device(report: &ApiReport, machine: &Machine, seen: String) -> Verdict {
             .because(format!(
                 "{variable} is set to `{value}`, and hides what there is."
             ))
-            .advise_running("Unset it.", format!("unset {variable}")),
+            .advise_running("Unset it", format!("unset {variable}")),
         None if machine.host.surroundings.container.is_some() => verdict
             .cause(Cause::ContainerNoGpuFlag)
             .sure(0.7)
             .because("The library of the driver is in this container, and no GPU.")
-            .advise("Start the container with the GPU, as the check of containers says."),
+            .advise("Start the container with the GPU, as the check of containers says"),
         None => verdict.sure(0.6).because(
             "The library of the driver works and finds no GPU that computes: the driver's module \
              is not loaded, does not drive this card, or its device files may not be opened.",

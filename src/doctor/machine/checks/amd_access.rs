@@ -73,7 +73,7 @@ fn no_kfd(machine: &Machine, matters: bool) -> Verdict {
              kernel was built without it (CONFIG_HSA_AMD), or the card is of a generation that \
              has none.",
         )
-        .advise("Use a kernel of your distribution, or build yours with CONFIG_HSA_AMD=y.")
+        .advise("Use a kernel of your distribution, or build yours with CONFIG_HSA_AMD=y")
         .seen("`/dev/kfd` is not there")
 }
 
@@ -114,7 +114,7 @@ fn no_access(machine: &Machine, matters: bool, closed: &[&Node]) -> Verdict {
             .because(
                 "This user was put into the group, and a login keeps the groups it began with.",
             )
-            .advise("Log out and in again (or restart the machine).")
+            .advise("Log out and in again (or restart the machine)")
             .seen(format!("the membership in {group} is not in effect yet"));
     }
     let names = match groups.is_empty() {

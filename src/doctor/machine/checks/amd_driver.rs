@@ -74,7 +74,7 @@ fn missing(machine: &Machine, gpu: &Gpu) -> Verdict {
     {
         return verdict
             .because("The kernel was started with `nomodeset`, and amdgpu then stays out.")
-            .advise("Take `nomodeset` out of the boot loader's configuration and restart.")
+            .advise("Take `nomodeset` out of the boot loader's configuration and restart")
             .seen(format!("`{option}` is on the kernel's command line"));
     }
     let files = machine.kernel.missing("amdgpu");
@@ -82,7 +82,7 @@ fn missing(machine: &Machine, gpu: &Gpu) -> Verdict {
         return verdict
             .because("A file of modprobe's configuration keeps amdgpu from being loaded.")
             .advise(format!(
-                "Take the line that names amdgpu out of `{file}` and restart."
+                "Take the line that names amdgpu out of `{file}` and restart"
             ))
             .seen(format!("`{file}` switches amdgpu off"));
     }
@@ -106,7 +106,7 @@ fn missing(machine: &Machine, gpu: &Gpu) -> Verdict {
             )
             .fix(get)
             .advise_running(
-                "Read the driver's own words.",
+                "Read the driver's own words",
                 "sudo dmesg | grep amdgpu | tail",
             ),
     }

@@ -41,11 +41,11 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                  taken the graphics built into the processor.",
             )
             .advise_running(
-                "See which number each has.",
+                "See which number each has",
                 "rocminfo | grep -E 'Marketing|gfx'",
             )
             .advise_running(
-                "Give programs the card alone, by its number.",
+                "Give programs the card alone, by its number",
                 "export HIP_VISIBLE_DEVICES=NUMBER",
             ),
     ]

@@ -43,7 +43,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                 )
                 .advise(
                     "Install the aienv for Apple silicon, and use a terminal that does not \
-                         “open using Rosetta”.",
+                         “open using Rosetta”",
                 ),
         );
     }
@@ -79,6 +79,6 @@ fn mps(version: &str) -> Option<Verdict> {
     Some(
         verdict
             .cause(Cause::MacosTooOld)
-            .advise("Update macOS (System Settings > General > Software Update)."),
+            .advise("Update macOS (System Settings > General > Software Update)"),
     )
 }

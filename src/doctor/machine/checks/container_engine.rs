@@ -1,6 +1,6 @@
 //! `container.engine`
 
-use super::{Check, nvidia_answers, remedy};
+use super::{Check, known, nvidia_answers, remedy};
 use crate::doctor::{
     Cause,
     machine::{Machine, Verdict},
@@ -35,7 +35,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                     "NVIDIA's container toolkit is not installed. aienv needs no containers; this \
                      matters only if you use some.",
                 )
-                .fix(remedy(machine, "install-container-toolkit", &[])),
+                .fixes(known(machine, Cause::ContainerToolkit)),
         ];
     }
     if !engine.configured {
@@ -46,7 +46,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             "podman" => verdict
                 .because("Podman finds GPUs in a list of devices (CDI), and there is none.")
                 .advise_running(
-                    "Write the list.",
+                    "Write the list",
                     "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
                 ),
             _ => verdict

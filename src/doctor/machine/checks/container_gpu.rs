@@ -1,6 +1,6 @@
 //! `container.gpu`
 
-use super::{Check, has_nvidia_module, nvidia_on_bus, remedy};
+use super::{Check, has_nvidia_module, known, nvidia_on_bus};
 use crate::doctor::{
     Cause,
     machine::{Machine, Verdict},
@@ -29,7 +29,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             Verdict::note("this container is told to have no GPU")
                 .cause(Cause::VisibleDevicesHideGpu)
                 .because("NVIDIA_VISIBLE_DEVICES is empty, `void` or `none` in it.")
-                .fix(remedy(machine, "give-container-nvidia", &[])),
+                .fixes(known(machine, Cause::ContainerNoGpuFlag)),
         ];
     }
     // Images made for CUDA say so in their environment.
@@ -50,7 +50,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                  in this container. There is nothing to install inside.",
         gpu.name
     ))
-    .fix(remedy(machine, "give-container-nvidia", &[]))
+    .fixes(known(machine, Cause::ContainerNoGpuFlag))
     .seen("`/dev/nvidiactl` is not there");
     if let Some(name) = made_for_cuda {
         verdict = verdict.seen(format!("{name} is set: the image is made for CUDA"));

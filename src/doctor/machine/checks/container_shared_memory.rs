@@ -1,9 +1,9 @@
 //! `container.shared-memory`
 
-use super::{Check, remedy};
+use super::{Check, known};
 use crate::{
     doctor::{
-        Cause,
+        Cause, Fix,
         machine::{Machine, Verdict, limits::Limits},
     },
     types::human_memory,
@@ -35,13 +35,15 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
     } else {
         return Vec::new();
     };
-    vec![
-        verdict
-            .cause(Cause::ShmTooSmall)
-            .fix(remedy(machine, "enlarge-shared-memory", &[]))
-            .seen(format!(
-                "`/dev/shm`: {} free of {total}",
-                human_memory(space.free)
-            )),
-    ]
+    let fixes = match machine.in_container() {
+        true => known(machine, Cause::ShmTooSmall),
+        false => vec![Fix {
+            text: "Remove what ended programs left in `/dev/shm`, or enlarge it".to_owned(),
+            command: Some("sudo mount -o remount,size=50% /dev/shm".to_owned()),
+        }],
+    };
+    vec![verdict.cause(Cause::ShmTooSmall).fixes(fixes).seen(format!(
+        "`/dev/shm`: {} free of {total}",
+        human_memory(space.free)
+    ))]
 }

@@ -43,7 +43,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                             "Switch the machine off (not only restart it) and on again. If it \
                              happens again: check the power cables, the seat of the card or its \
                              riser, and temperatures; in the firmware, fix the slot's PCIe \
-                             generation one lower.",
+                             generation one lower",
                         )
                         .seen(format!("the configuration of {address} reads as all ones")),
                 );
@@ -62,7 +62,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                     ))
                     .advise(
                         "In the firmware's setup, switch on “Above 4G Decoding” (and “Re-Size \
-                         BAR”), switch off CSM, and update the firmware.",
+                         BAR”), switch off CSM, and update the firmware",
                     )
                     .seen(format!("region {region} of {address} has no address")),
             )

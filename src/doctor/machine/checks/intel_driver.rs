@@ -37,7 +37,7 @@ fn one(machine: &Machine, gpu: &Gpu) -> Vec<Verdict> {
                 )
                 .advise(
                     "Install a newer kernel and the firmware package of your distribution \
-                         (linux-firmware).",
+                         (linux-firmware)",
                 )
                 .seen("no driver is bound to it"),
         ];
@@ -58,7 +58,7 @@ fn one(machine: &Machine, gpu: &Gpu) -> Vec<Verdict> {
                 .fix(
                     match machine.user.not_yet.iter().any(|given| given == group) {
                         true => crate::doctor::Fix {
-                            text: "Log out and in again: the membership is not in effect yet."
+                            text: "Log out and in again: the membership is not in effect yet"
                                 .to_owned(),
                             command: None,
                         },

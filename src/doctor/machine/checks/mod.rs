@@ -44,7 +44,10 @@ mod wsl_gpu;
 
 use super::{Level, Machine, Verdict};
 use crate::{
-    doctor::remedy::{self, System},
+    doctor::{
+        Cause, Fix, knowledge,
+        remedy::{self, System},
+    },
     host::{Gpu, GpuVendor, NvidiaDriver},
     types::Version,
 };
@@ -116,8 +119,14 @@ pub fn run(machine: &Machine) -> Vec<Verdict> {
 }
 
 /// A remedy in the commands of the machine's system.
-fn remedy(machine: &Machine, name: &str, values: &[(&str, &str)]) -> crate::doctor::Fix {
+fn remedy(machine: &Machine, name: &str, values: &[(&str, &str)]) -> Fix {
     remedy::remedy(name, &System::of(&machine.host), values)
+}
+
+/// What helps against a cause in general, on the machine's system.
+fn known(machine: &Machine, cause: Cause) -> Vec<Fix> {
+    let system = System::of(&machine.host);
+    knowledge::of(cause).repairs(|condition| system.holds(condition), |_| None)
 }
 
 /// Set aside for virtual machines.

@@ -56,11 +56,11 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
         })
         .advise_running(
             "Look for lines with NVRM or Xid in the kernel's log: a number after Xid names what \
-             happened to the GPU.",
+             happened to the GPU",
             "sudo dmesg | grep -E 'NVRM|Xid' | tail",
         )
-        .advise("Restart the machine.")
-        .advise("`aienv doctor --probe` says which call fails, and with which error.")
+        .advise("Restart the machine")
+        .advise("`aienv doctor --probe` says which call fails, and with which error")
         .sure(0.6);
     if late || lost {
         verdict = verdict.cause(Cause::HardwareOrFirmware);

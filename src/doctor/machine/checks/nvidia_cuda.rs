@@ -64,13 +64,13 @@ fn one(machine: &Machine, gpu: &Gpu, version: &Version) -> Option<Verdict> {
     let driver = spelled(version);
     let Some(_) = fit.first() else {
         let lowest = too_new.iter().filter_map(floor).min()?;
-        let wanted = spelled(lowest);
+        let wanted = format!("{} or newer", spelled(lowest));
         return Some(
             Verdict::problem(format!("driver {driver} is too old for every CUDA build"))
                 .cause(Cause::DriverTooOld)
                 .because(format!(
-                    "Builds with code for {name} need driver {wanted} or newer. Programs compute \
-                     on the processor until then."
+                    "Builds with code for {name} need driver {wanted}. Programs compute on the \
+                     processor until then."
                 ))
                 .fix(remedy(
                     machine,

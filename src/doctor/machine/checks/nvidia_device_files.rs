@@ -1,6 +1,6 @@
 //! `nvidia.device-files`
 
-use super::{Check, has_nvidia_module, listed, nvidia_answers, nvidia_on_bus, remedy};
+use super::{Check, has_nvidia_module, known, listed, nvidia_answers, nvidia_on_bus, remedy};
 use crate::doctor::{
     Cause,
     machine::{Machine, Node, Verdict},
@@ -74,7 +74,7 @@ fn forbidden(machine: &Machine, nodes: &[&Node]) -> Option<Verdict> {
     if let Some(group) = first.group.as_deref().filter(|group| *group != "root") {
         verdict = match machine.user.not_yet.iter().any(|given| given == group) {
             true => verdict.advise(format!(
-                "You were made a member of {group} after you logged in: log out and in again."
+                "You were made a member of {group} after you logged in: log out and in again"
             )),
             false => verdict.fix(remedy(machine, "join-group", &[("group", group)])),
         };
@@ -82,7 +82,7 @@ fn forbidden(machine: &Machine, nodes: &[&Node]) -> Option<Verdict> {
     }
     Some(verdict.advise(
         "Take `NVreg_DeviceFileMode` and the like out of `/etc/modprobe.d` and load the module \
-         anew.",
+         anew",
     ))
 }
 
@@ -100,7 +100,7 @@ fn refused(machine: &Machine, nodes: &[&Node]) -> Option<Verdict> {
                  service manager of the machine is reloaded, and forgets devices that were added \
                  behind its back.",
             )
-            .fix(remedy(machine, "keep-container-devices", &[]))
+            .fixes(known(machine, Cause::ContainerCgroupLostGpu))
             .seen(format!("opening `{}`: {error}", node.path)),
     )
 }

@@ -26,8 +26,10 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
         Some(true) => vec![Verdict::works("NVIDIA fabric manager runs")],
         Some(false) => {
             let version = module_version(machine);
-            let (driver, branch) = (
-                version.map(spelled).unwrap_or_default(),
+            let (exact, branch) = (
+                version
+                    .map(|version| format!(" ({})", spelled(version)))
+                    .unwrap_or_default(),
                 version.map(branch).unwrap_or_default(),
             );
             let switches = machine.pci.iter().filter(|device| !device.is_gpu).count();
@@ -42,7 +44,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                     .fix(remedy(
                         machine,
                         "start-fabric-manager",
-                        &[("driver", &driver), ("branch", &branch)],
+                        &[("exact", &exact), ("driver_branch", &branch)],
                     ))
                     .seen(format!(
                         "{switches} NVSwitches, and no process `nv-fabricmanager`"

@@ -55,7 +55,7 @@ fn one(machine: &Machine, gpu: &Gpu) -> Verdict {
                      why, in the lines that begin with NVRM.",
                 )
                 .advise_running(
-                    "Read the driver's own words.",
+                    "Read the driver's own words",
                     "sudo dmesg | grep NVRM | tail",
                 )
         })
@@ -104,23 +104,23 @@ fn reason(
             )),
         );
     }
-    let wanted = lowest.map(spelled).unwrap_or_default();
     if let Some(lowest) = lowest
         && version < lowest
     {
+        let first = spelled(lowest);
         return Some(
             Verdict::problem(format!(
                 "driver {} does not know {name} yet",
                 spelled(version)
             ))
             .because(format!(
-                "The first driver for this generation ({}) is {wanted}.",
+                "The first driver for this generation ({}) is {first}.",
                 architecture.name
             ))
             .fix(remedy(
                 machine,
                 "update-nvidia-driver",
-                &[("wanted", &wanted)],
+                &[("wanted", &format!("{first} or newer"))],
             )),
         );
     }
@@ -136,7 +136,7 @@ fn reason(
                 .fix(remedy(
                     machine,
                     "install-open-module",
-                    &[("branch", &branch), ("wanted", &wanted)],
+                    &[("branch", &branch)],
                 )),
         );
     }

@@ -100,7 +100,7 @@ fn missing(machine: &Machine, library: &Library, wsl: bool) -> Verdict {
                  cache nor one of its folders."
             ))
             .advise_running(
-                "Write the loader's cache anew; if that does not help, add the folder first.",
+                "Write the loader's cache anew; if that does not help, add the folder first",
                 format!(
                     "sudo ldconfig || echo {folder} | sudo tee /etc/ld.so.conf.d/nvidia-driver.conf"
                 ),
@@ -192,7 +192,7 @@ fn compatibility_package(machine: &Machine, library: &Library) -> Option<Verdict
                 ))
                 .advise(
                     "Take its folder (`/usr/local/cuda/compat`) out of LD_LIBRARY_PATH and \
-                 `/etc/ld.so.conf.d`, or choose a container image whose CUDA the driver knows.",
+                 `/etc/ld.so.conf.d`, or choose a container image whose CUDA the driver knows",
                 )
                 .seen(seen)
         }

@@ -102,7 +102,7 @@ fn missing(machine: &Machine, gpu: &Gpu) -> Verdict {
     if let Some(option) = blacklisting_option(machine) {
         return verdict("NVIDIA's module is switched off on the kernel's command line".to_owned())
             .because(format!("The kernel was started with `{option}`."))
-            .advise("Take that option out of the boot loader's configuration and restart.")
+            .advise("Take that option out of the boot loader's configuration and restart")
             .seen(option);
     }
     match &files.file {
@@ -127,7 +127,7 @@ fn switched_off(verdict: Verdict, file: &str) -> Verdict {
         .advise(
             "Switch the NVIDIA GPU on with the tool that switched it off (`sudo prime-select \
              on-demand`, `envycontrol -s hybrid`), or take the line out of the file; then \
-             restart.",
+             restart",
         )
         .seen(format!("`{file}` names the module nvidia"))
 }
@@ -201,7 +201,7 @@ fn not_built(
                  {} are there, with NVIDIA's.",
                 super::listed(&files.other_kernels)
             ))
-            .advise("Restart the machine.")
+            .advise("Restart the machine")
             .seen(format!("`/lib/modules/{release}` is not there"));
     }
     if files.failed_builds.iter().any(|kernel| kernel == release) {

@@ -43,12 +43,12 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                  compute nonsense, this is the first suspect.",
             )
             .advise_running(
-                "To find out: start the program with transfers between GPUs switched off.",
+                "To find out: start the program with transfers between GPUs switched off",
                 "NCCL_P2P_DISABLE=1 PROGRAM",
             )
             .advise(
                 "If that helps: start the kernel with `iommu=pt`, or switch off the IOMMU or \
-                     ACS in the firmware's setup.",
+                     ACS in the firmware's setup",
             )
             .seen(format!("translated: {}", translated.join(", "))),
     ]

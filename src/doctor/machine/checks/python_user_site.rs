@@ -36,7 +36,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             )
             .advise_running(
                 "If a conda environment imports the wrong version: keep them out, or remove \
-                     them (`python -m pip uninstall` with that Python).",
+                     them (`python -m pip uninstall` with that Python)",
                 "export PYTHONNOUSERSITE=1",
             )
         })

@@ -40,7 +40,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             .advise(
                 "In a virtual machine, give it the processor's own type (`host`, \
                  `host-passthrough`). On an old processor, look for builds without AVX, or \
-                 compile.",
+                 compile",
             )
             .seen(match &cpu.model {
                 Some(model) => format!("{model} tells of: {}", told(&cpu.features)),

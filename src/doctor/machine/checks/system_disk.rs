@@ -45,7 +45,7 @@ fn one(disk: &Disk) -> Option<Verdict> {
             Verdict::problem(format!("this user may not write to {what}"))
                 .because("Nothing can be installed there.")
                 .advise(format!(
-                    "Give this user the folder, or set {variable} to one of its own."
+                    "Give this user the folder, or set {variable} to one of its own"
                 ))
                 .seen(format!("`{path}`")),
         );

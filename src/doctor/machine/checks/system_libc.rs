@@ -31,7 +31,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                 )
                 .advise(
                     "Use a distribution with glibc (Debian, Ubuntu, Fedora …), or a container \
-                         of one.",
+                         of one",
                 ),
         ],
         Some(libc @ Libc::Glibc { major, minor }) => {
@@ -68,6 +68,6 @@ fn judge_glibc(version: &Version, told: &str, arch: Arch) -> Verdict {
     };
     verdict.cause(Cause::GlibcTooOld).advise(
         "Use a newer release of the distribution, or a container of one. Never replace glibc \
-         itself.",
+         itself",
     )
 }

@@ -1,6 +1,6 @@
 //! `system.memory`
 
-use super::{Check, remedy};
+use super::{Check, known};
 use crate::{
     doctor::{
         Cause,
@@ -44,7 +44,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             Verdict::problem_if(windows, title)
                 .cause(cause)
                 .because("The next program that needs some may fail, or be ended.")
-                .fix(remedy(machine, "enlarge-memory", &[])),
+                .fixes(known(machine, cause)),
         );
     }
     if let Some(swap) = resources
@@ -59,7 +59,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                     "Windows must be able to promise all memory that a program reserves, also \
                      what it never touches. CUDA libraries reserve gigabytes in every process.",
                 )
-                .fix(remedy(machine, "enlarge-memory", &[])),
+                .fixes(known(machine, Cause::PagefileTooSmall)),
         );
     }
     if let Some(count) = resources.killed_for_memory.filter(|count| *count > 0) {
@@ -78,8 +78,8 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             .cause(Cause::RamOomKilled)
             .sure(0.7)
             .because("A tool that vanished, or printed “Killed”, was probably one of them.")
-            .fix(remedy(machine, "enlarge-memory", &[]))
-            .advise_running("See which.", "sudo dmesg | grep -i 'killed process'"),
+            .fixes(known(machine, Cause::RamOomKilled))
+            .advise_running("See which", "sudo dmesg | grep -i 'killed process'"),
         );
     }
     if verdicts.is_empty()

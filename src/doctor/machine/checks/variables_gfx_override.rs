@@ -54,7 +54,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
         verdict
             .cause(Cause::GfxNeedsOverride)
             .advise_running(
-                "Unset it, and take it out of your shell's start files.",
+                "Unset it, and take it out of your shell's start files",
                 format!("unset {OVERRIDE_VARIABLE}"),
             )
             .seen(format!("{OVERRIDE_VARIABLE} is `{value}`")),

@@ -44,7 +44,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             ))
             .advise_running(
                 "If a program of another environment fails so: start it without the variable, \
-                 and take the folder out of your shell's start files.",
+                 and take the folder out of your shell's start files",
                 "env -u LD_LIBRARY_PATH PROGRAM",
             ),
         );
@@ -72,7 +72,7 @@ fn cpp_runtime(machine: &Machine) -> Option<Verdict> {
                 "Programs that were made with the newer one do not start: they miss \
                  `GLIBCXX_3.4.…`. Tools that aienv starts do not see this variable.",
             )
-            .advise(format!("Take `{folder}` out of LD_LIBRARY_PATH."))
+            .advise(format!("Take `{folder}` out of LD_LIBRARY_PATH"))
             .seen(format!("the loader takes `{first}`"))
             .seen(format!("and passes over `{newer}`")),
     )

@@ -31,7 +31,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                          interface is chosen for them.",
                     )
                     .advise_running(
-                        "Unset it, or name one of the interfaces there are.",
+                        "Unset it, or name one of the interfaces there are",
                         format!("unset {name}"),
                     )
                     .seen(format!("it is `{value}`; there are {}", there.join(", "))),

@@ -18,7 +18,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
         verdicts.push(
             Verdict::problem(format!("{} is no address of a proxy", listed(&bad)))
                 .because("Programs that honour it cannot reach the network.")
-                .advise("Write it as `http://HOST:PORT`, or unset it."),
+                .advise("Write it as `http://HOST:PORT`, or unset it"),
         );
     }
     for name in [
@@ -40,7 +40,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                 .because(
                     "Programs that honour it trust no server, and every secure connection fails.",
                 )
-                .advise_running("Name the right file, or unset it.", format!("unset {name}"))
+                .advise_running("Name the right file, or unset it", format!("unset {name}"))
                 .seen(format!("`{}` does not exist", folder.path)),
         );
     }

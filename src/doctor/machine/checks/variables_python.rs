@@ -42,7 +42,7 @@ fn home(machine: &Machine) -> Option<Verdict> {
             .cause(Cause::OutsidePackagesLeakIn)
             .because(format!("{what} Tools that aienv starts do not see it."))
             .advise_running(
-                "Unset it, and take it out of your shell's start files.",
+                "Unset it, and take it out of your shell's start files",
                 "unset PYTHONHOME",
             )
             .seen(format!("PYTHONHOME is `{value}`")),
@@ -68,7 +68,7 @@ fn path(machine: &Machine) -> Option<Verdict> {
             listed(&folder.packages)
         ))
         .advise_running(
-            "Unset it where you work with other environments.",
+            "Unset it where you work with other environments",
             "unset PYTHONPATH",
         )
         .seen(format!("`{}` is in PYTHONPATH", folder.path)),
@@ -95,6 +95,6 @@ fn conda(machine: &Machine) -> Option<Verdict> {
                  prompt says.",
                 gone.path
             ))
-            .advise_running("Leave it.", "conda deactivate"),
+            .advise_running("Leave it", "conda deactivate"),
     )
 }

@@ -31,7 +31,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
                          aienv starts do not see it.",
                         folder.path
                     ))
-                    .advise_running("Unset it, or name the toolkit.", format!("unset {name}")),
+                    .advise_running("Unset it, or name the toolkit", format!("unset {name}")),
             )
         })
         .collect()

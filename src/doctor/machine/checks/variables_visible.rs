@@ -51,7 +51,7 @@ fn one(name: &str, value: &str, count: usize) -> Option<Verdict> {
                     ),
                 })
                 .advise_running(
-                    "Unset it, or name a GPU that there is.",
+                    "Unset it, or name a GPU that there is",
                     format!("unset {name}"),
                 )
                 .seen(what.clone()),

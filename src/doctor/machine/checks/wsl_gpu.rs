@@ -23,11 +23,7 @@ fn judge(machine: &Machine) -> Vec<Verdict> {
             Verdict::note("WSL 1 cannot use a GPU")
                 .cause(Cause::WslTooOld)
                 .because("It translates the calls of Linux programs and has no Linux kernel.")
-                .fix(remedy(
-                    machine,
-                    "convert-to-wsl2",
-                    &[("distribution", "DISTRIBUTION")],
-                )),
+                .fix(remedy(machine, "convert-to-wsl2", &[])),
         ],
         Some(_) if machine.node("/dev/dxg").is_some() => {
             let through: Vec<&str> = [("libcuda.so", "NVIDIA"), ("libdxcore.so", "DirectX")]
