@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Rooms, top floor first; a room uses what is below it, never what is above:
-//! [`cli`] → [`doctor`] → [`tools`] → [`launch`] → [`prefix`], [`build`] → [`solve`], [`fetch`], [`store`] →
-//! [`index`], [`catalog`], [`lock`] → [`compat`], [`host`], [`native`], [`net`] → [`types`], [`home`],
-//! [`settings`], [`progress`], [`platform`].
+//! [`cli`] → [`doctor`] → [`tools`] → [`launch`] → [`prefix`], [`build`] → [`solve`], [`fetch`],
+//! [`store`] → [`index`], [`catalog`], [`lock`] → [`compat`], [`host`], [`native`], [`net`] →
+//! [`types`], [`home`], [`settings`], [`progress`], [`platform`].
 //! `docs/architecture.md` says why.
 
 pub mod build;

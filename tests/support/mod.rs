@@ -7,6 +7,7 @@
 //!   of what was asked.
 //! - [`world`] is a home, an isolated environment and a server; it starts `aienv` and reads what
 //!   it said.
+//! - [`library`] makes shared libraries with the C compiler, [`foreign`] writes those of other systems.
 //! - [`manifest`] writes manifests, [`host`] makes host snapshots for `--host FILE`.
 //!
 //! A test file says `mod support;` and needs nothing else. Each of them uses a part only, hence
@@ -15,9 +16,11 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod dist;
+pub mod foreign;
 pub mod host;
 pub mod hostile;
 pub mod index;
+pub mod library;
 pub mod manifest;
 pub mod pages;
 pub mod reply;
@@ -29,6 +32,7 @@ pub mod world;
 
 pub use dist::Dist;
 pub use index::{Dialect, Failure, IndexServer};
+pub use library::Library;
 pub use manifest::{index_tool, tree_tool};
 pub use run::{Run, Running};
 pub use sdist::Sdist;
