@@ -3,7 +3,77 @@
 //! A process id is used again after its process has ended, so an id alone is never trusted: it is
 //! kept together with an [`identity`], which no later process of the same id shares.
 
-use std::process::Command;
+use std::{
+    io::{self, Read},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What became of a program that was given a time.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended; `None` when its time was over and it was ended.
+    pub status: Option<ExitStatus>,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Runs a program to its end, or ends it and all it started when `limit` has passed. Standard
+/// input is empty; of each output stream the first `most` bytes are kept and the rest is read and
+/// dropped.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_within(command: &mut Command, limit: Duration, most: u64) -> io::Result<Ended> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    lead_group(command);
+    let mut child = command.spawn()?;
+    let stdout = read_aside(child.stdout.take(), most);
+    let stderr = read_aside(child.stderr.take(), most);
+    let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_millis(1);
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if Instant::now() < deadline => thread::sleep(pause),
+            None => {
+                signal_group(child.id(), Signal::Kill);
+                let _ = child.kill();
+                child.wait()?;
+                break None;
+            }
+        }
+        // A quick answer is noticed at once, a slow one costs no processor time.
+        pause = (pause * 2).min(Duration::from_millis(20));
+    };
+    // A grandchild may hold the pipe open; what came until then is enough.
+    let patience = Duration::from_secs(1);
+    Ok(Ended {
+        status,
+        stdout: stdout.recv_timeout(patience).unwrap_or_default(),
+        stderr: stderr.recv_timeout(patience).unwrap_or_default(),
+    })
+}
+
+fn read_aside(pipe: Option<impl Read + Send + 'static>, most: u64) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
+            let _ = io::copy(&mut pipe, &mut io::sink());
+        }
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
 
 /// How a process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,5 +291,27 @@ mod tests {
         assert!(child.wait().unwrap().success());
         assert_ne!(identity(pid), Some(own));
         assert_eq!(identity(u32::MAX - 7), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_is_given_its_time_and_no_more() {
+        let shell = |script: &str, limit| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script]);
+            run_within(&mut command, limit, 4).unwrap()
+        };
+        let hour = Duration::from_secs(3600);
+        let ended = shell("echo abcdefgh; echo no >&2; exit 3", hour);
+        assert_eq!(ended.status.unwrap().code(), Some(3));
+        assert_eq!(
+            (&ended.stdout[..], &ended.stderr[..]),
+            (&b"abcd"[..], &b"no\n"[..])
+        );
+        // More than a pipe holds, from a child of the child.
+        let ended = shell("(yes | head -c 1000000)", hour);
+        assert!(ended.status.unwrap().success());
+        let ended = shell("echo a; sleep 3600 & wait", Duration::from_millis(50));
+        assert!(ended.status.is_none());
     }
 }

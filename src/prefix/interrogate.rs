@@ -7,17 +7,18 @@
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant, UNIX_EPOCH},
+    process::Command,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::runtime::RuntimeError;
-use crate::types::{PythonVersion, Sha256, Version};
+use crate::{
+    platform::process::run_within,
+    types::{PythonVersion, Sha256, Version},
+};
 
 /// How long an interpreter may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,7 +114,7 @@ impl InterpreterCache {
         let facts = match memory.facts.take() {
             Some(facts) => facts,
             None => {
-                let facts = ask(&path)?;
+                let facts = ask(&path, PATIENCE)?;
                 memory.facts = Some(facts.clone());
                 self.remember(&path, &memory);
                 facts
@@ -229,76 +230,32 @@ fn base_one_step(path: &Path) -> Option<PathBuf> {
 }
 
 /// Runs the interpreter.
-fn ask(path: &Path) -> Result<InterpreterFacts, RuntimeError> {
-    let child = Command::new(path)
+fn ask(path: &Path, patience: Duration) -> Result<InterpreterFacts, RuntimeError> {
+    let mut command = Command::new(path);
+    command
         .args(["-I", "-S", "-c", QUESTION])
         .env_remove("PYTHONHOME")
         .env_remove("PYTHONPATH")
-        .env_remove("__PYVENV_LAUNCHER__")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .env_remove("__PYVENV_LAUNCHER__");
+    let ended = run_within(&mut command, patience, MAX_ANSWER)
         .map_err(|source| unreadable(path, source))?;
-    let (success, stdout, stderr) = answer(child, path, PATIENCE)?;
-    if !success {
-        return Err(RuntimeError::Fails {
+    let Some(status) = ended.status else {
+        return Err(RuntimeError::Hangs {
             path: path.to_path_buf(),
-            said: last_line(&stderr),
+            seconds: patience.as_secs(),
         });
+    };
+    let fails = |said: &[u8]| RuntimeError::Fails {
+        path: path.to_path_buf(),
+        said: last_line(said),
+    };
+    if !status.success() {
+        return Err(fails(&ended.stderr));
     }
     let mut facts: InterpreterFacts =
-        serde_json::from_slice(&stdout).map_err(|_| RuntimeError::Fails {
-            path: path.to_path_buf(),
-            said: last_line(&stdout),
-        })?;
+        serde_json::from_slice(&ended.stdout).map_err(|_| fails(&ended.stdout))?;
     facts.executable = fs::canonicalize(&facts.executable).unwrap_or(facts.executable);
     Ok(facts)
-}
-
-/// Waits for the end of the process, no longer than the patience, while its output is read.
-fn answer(
-    mut child: Child,
-    path: &Path,
-    patience: Duration,
-) -> Result<(bool, Vec<u8>, Vec<u8>), RuntimeError> {
-    let stdout = read_aside(child.stdout.take());
-    let stderr = read_aside(child.stderr.take());
-    let deadline = Instant::now() + patience;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(3));
-            }
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(RuntimeError::Hangs {
-                    path: path.to_path_buf(),
-                    seconds: patience.as_secs(),
-                });
-            }
-            Err(source) => return Err(unreadable(path, source)),
-        }
-    };
-    // A grandchild may hold the pipe open; what came until then is enough.
-    let wait = Duration::from_secs(1);
-    let stdout = stdout.recv_timeout(wait).unwrap_or_default();
-    let stderr = stderr.recv_timeout(wait).unwrap_or_default();
-    Ok((status.success(), stdout, stderr))
-}
-
-fn read_aside(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            let _ = pipe.take(MAX_ANSWER).read_to_end(&mut bytes);
-        }
-        let _ = sender.send(bytes);
-    });
-    receiver
 }
 
 fn last_line(bytes: &[u8]) -> String {
@@ -399,12 +356,7 @@ mod tests {
     fn a_hanging_interpreter_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = program(folder.path(), "exec sleep 600");
-        let child = Command::new(&path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let error = answer(child, &path, Duration::from_millis(50)).unwrap_err();
+        let error = ask(&path, Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, RuntimeError::Hangs { .. }));
     }
 
