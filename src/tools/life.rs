@@ -169,7 +169,9 @@ impl Manager {
     fn discard_damage(&self, name: &str, lock: &Lock) -> Result<bool, ToolError> {
         let _lock = self.lock_tool(name)?;
         match Prefix::open(&self.home, &lock.prefix_name()) {
-            Some(prefix) if prefix.damage()?.is_empty() => return Ok(false),
+            Some(prefix) if prefix.damage()?.is_empty() && prefix.departures(lock)?.is_empty() => {
+                return Ok(false);
+            }
             _ => {}
         }
         self.progress
