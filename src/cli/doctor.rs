@@ -15,6 +15,7 @@ use crate::{
     error::UserError,
 };
 
+mod environment;
 mod machine;
 
 #[derive(clap::Args)]
@@ -29,6 +30,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    environment: environment::EnvironmentArgs,
+    #[command(flatten)]
     machine: machine::MachineArgs,
 }
 
@@ -36,6 +39,10 @@ pub struct Args {
 const LARGEST: u64 = 256 << 20;
 
 pub fn run(args: Args, context: &Context) -> Outcome {
+    if let Some(asked) = args.environment.asked() {
+        let fix = args.machine.fix();
+        return environment::run(&args.environment, asked, fix, args.json, context);
+    }
     if args.log.is_empty() && args.evidence.is_empty() {
         return machine::run(&args.machine, args.json, context);
     }

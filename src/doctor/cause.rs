@@ -91,6 +91,10 @@ causes! {
     OutsidePackagesLeakIn = "outside-packages-leak-in",
     /// The interpreter below a venv was upgraded or removed.
     VenvBroken = "venv-broken-by-python-upgrade",
+    /// Files of the environment are gone, cut off, changed or not readable.
+    EnvironmentDamaged = "environment-files-damaged",
+    /// A library that is needed is nowhere, or is of another version than it should be.
+    LibraryMissing = "native-library-missing",
     /// The loader is led to other CUDA libraries than the wheel's own.
     LibraryPathShadows = "ld-library-path-shadows-wheel-libs",
     /// CUDA libraries that are not installed at all.

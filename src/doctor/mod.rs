@@ -15,11 +15,13 @@
 //! known the answer is what to run and paste. None of this touches the machine.
 //!
 //! The machine itself is looked at by [`machine`] (checks), [`probe`] (does the GPU compute?) and
-//! [`repair`] (installed tools); they speak in [`machine::Verdict`]s, with the same causes and
+//! [`repair`] (installed tools), a Python environment, a tool's or any other, by [`environment`];
+//! they speak in [`machine::Verdict`]s, with the same causes and
 //! repairs.
 
 pub mod cause;
 mod causes;
+pub mod environment;
 pub mod evidence;
 mod facts;
 pub mod finding;

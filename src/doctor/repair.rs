@@ -39,7 +39,7 @@ pub struct ToolTrouble {
 pub enum TroubleKind {
     /// The environment is not there.
     Gone,
-    /// Files of the environment are gone or changed.
+    /// Files of the environment are gone, changed or were added.
     Damaged {
         /// How many.
         files: usize,
@@ -108,6 +108,20 @@ pub fn examine(manager: &Manager, host: &Host, thorough: bool) -> Examined {
     examined
 }
 
+/// What is wrong with one tool, every file of it compared.
+///
+/// # Errors
+/// The tool is not installed, or its records cannot be read.
+pub fn trouble_of(
+    manager: &Manager,
+    host: &Host,
+    tool: &str,
+) -> Result<Option<ToolTrouble>, ToolError> {
+    let state = manager.installed(tool)?;
+    let lock = manager.current_lock(&state)?;
+    Ok(trouble(manager, host, &state, &lock, true))
+}
+
 fn trouble(
     manager: &Manager,
     host: &Host,
@@ -142,7 +156,8 @@ fn trouble(
         });
     }
     if thorough {
-        let damaged = prefix.damage().unwrap_or_default();
+        let mut damaged = prefix.damage().unwrap_or_default();
+        damaged.extend(prefix.departures(lock).unwrap_or_default());
         if let Some(first) = damaged.first() {
             return found(TroubleKind::Damaged {
                 files: damaged.len(),

@@ -39,25 +39,29 @@ pub struct Line {
     pub title: String,
 }
 
+/// What works, a line each, and the findings.
+pub fn apart(verdicts: Vec<Verdict>) -> (Vec<Line>, Vec<Verdict>) {
+    let (works, findings): (Vec<Verdict>, Vec<Verdict>) = verdicts
+        .into_iter()
+        .partition(|verdict| verdict.level == Level::Works);
+    let line = |verdict: Verdict| Line {
+        check: verdict.check,
+        title: verdict.title,
+    };
+    (works.into_iter().map(line).collect(), findings)
+}
+
 impl Report {
     /// Puts together what was found.
     pub fn new(machine: Machine, verdicts: Vec<Verdict>, probe: Vec<ApiReport>) -> Self {
-        let (works, findings): (Vec<Verdict>, Vec<Verdict>) = verdicts
-            .into_iter()
-            .partition(|verdict| verdict.level == Level::Works);
+        let (works, findings) = apart(verdicts);
         Self {
             aienv: env!("CARGO_PKG_VERSION"),
             healthy: findings
                 .iter()
                 .all(|verdict| verdict.level != Level::Problem),
             findings,
-            works: works
-                .into_iter()
-                .map(|verdict| Line {
-                    check: verdict.check,
-                    title: verdict.title,
-                })
-                .collect(),
+            works,
             probe,
             machine,
         }

@@ -8,6 +8,7 @@
 //! - [`world`] is a home, an isolated environment and a server; it starts `aienv` and reads what
 //!   it said.
 //! - [`library`] makes shared libraries with the C compiler, [`foreign`] writes those of other systems.
+//! - [`environment`] makes virtual environments and unpacks wheels into them.
 //! - [`manifest`] writes manifests, [`host`] makes host snapshots for `--host FILE`.
 //!
 //! A test file says `mod support;` and needs nothing else. Each of them uses a part only, hence
@@ -16,6 +17,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod dist;
+pub mod environment;
 pub mod foreign;
 pub mod host;
 pub mod hostile;
@@ -31,6 +33,7 @@ pub mod wheel;
 pub mod world;
 
 pub use dist::Dist;
+pub use environment::Venv;
 pub use index::{Dialect, Failure, IndexServer};
 pub use library::Library;
 pub use manifest::{index_tool, tree_tool};

@@ -14,11 +14,12 @@ use super::{fixes, item, wrapped};
 use crate::{
     cli::{Context, Failure, Outcome, output},
     doctor::{
+        environment,
         machine::{Level, Machine, Verdict, checks, network},
         probe::{self, Api, ApiReport},
         redact::{Private, Redactor},
         repair::{self, ToolTrouble},
-        report::Report,
+        report::{Line, Report},
     },
     error::UserError,
     tools::InstallOptions,
@@ -53,6 +54,13 @@ pub struct MachineArgs {
     /// List the checks: what each looks at, and why
     #[arg(long, exclusive = true)]
     list_checks: bool,
+}
+
+impl MachineArgs {
+    /// Whether to mend what can be mended.
+    pub fn fix(&self) -> bool {
+        self.fix
+    }
 }
 
 pub fn run(args: &MachineArgs, json: bool, context: &Context) -> Outcome {
@@ -203,21 +211,8 @@ fn write(report: &Report, file: &Path) -> Result<(), DoctorError> {
 fn render(report: &Report, args: &MachineArgs) -> String {
     let mut page = page(report, false);
     let count = |level| report.at(level).count();
-    let (problems, notes) = (count(Level::Problem), count(Level::Note));
-    let plural = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
-    let end = match (problems, notes) {
-        (0, 0) => "No problem was found.".to_owned(),
-        (0, notes) => format!("No problem was found; {}.", plural(notes, "note")),
-        (problems, 0) => format!("{}.", plural(problems, "problem")),
-        (problems, notes) => format!(
-            "{}, {}.",
-            plural(problems, "problem"),
-            plural(notes, "note")
-        ),
-    };
+    let problems = count(Level::Problem);
+    let end = summary(problems, count(Level::Note));
     let _ = writeln!(page, "\n{}", style(end).bold());
     if problems > 0 && args.report.is_none() {
         let _ = writeln!(
@@ -228,29 +223,51 @@ fn render(report: &Report, args: &MachineArgs) -> String {
     page
 }
 
+/// How many problems and notes there are, in words.
+pub(super) fn summary(problems: usize, notes: usize) -> String {
+    let plural = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    match (problems, notes) {
+        (0, 0) => "No problem was found.".to_owned(),
+        (0, notes) => format!("No problem was found; {}.", plural(notes, "note")),
+        (problems, 0) => format!("{}.", plural(problems, "problem")),
+        (problems, notes) => format!(
+            "{}, {}.",
+            plural(problems, "problem"),
+            plural(notes, "note")
+        ),
+    }
+}
+
 /// What works, what does not, what is worth knowing.
 fn page(report: &Report, full: bool) -> String {
     let mut page = String::new();
-    if !report.works.is_empty() {
+    sections(&mut page, &report.works, &report.findings, full);
+    page
+}
+
+/// The same for any list of findings.
+pub(super) fn sections(page: &mut String, works: &[Line], findings: &[Verdict], full: bool) {
+    if !works.is_empty() {
         let _ = writeln!(page, "{}", style("Works").bold());
-        for line in &report.works {
-            item(&mut page, &format!("{} ", style("✓").green()), &line.title);
+        for line in works {
+            item(page, &format!("{} ", style("✓").green()), &line.title);
         }
     }
     for (level, heading) in [(Level::Problem, "Problems"), (Level::Note, "Notes")] {
-        let mut first = true;
-        for verdict in report.at(level) {
-            if first {
+        let of_level = findings.iter().filter(|verdict| verdict.level == level);
+        for (place, verdict) in of_level.enumerate() {
+            if place == 0 {
                 let gap = if page.is_empty() { "" } else { "\n" };
                 let _ = writeln!(page, "{gap}{}", style(heading).bold());
             } else if level == Level::Problem || full {
                 page.push('\n');
             }
-            first = false;
-            finding(&mut page, verdict, full);
+            finding(page, verdict, full);
         }
     }
-    page
 }
 
 fn finding(page: &mut String, verdict: &Verdict, full: bool) {
@@ -297,7 +314,8 @@ fn list() -> String {
     let checks = checks::ALL
         .iter()
         .map(|check| (check.id, check.looks_at, check.why));
-    for (id, looks_at, why) in checks.chain(own) {
+    let of_environments = environment::checks::ALL.iter().copied();
+    for (id, looks_at, why) in checks.chain(own).chain(of_environments) {
         let _ = writeln!(page, "{}", style(id).bold());
         item(&mut page, "looks at ", looks_at);
         item(&mut page, "", why);
