@@ -34,6 +34,7 @@ pub mod report;
 mod signals;
 mod template;
 mod text;
+mod words;
 
 use serde::Serialize;
 
