@@ -1,4 +1,4 @@
-//! How long a diagnosis takes: `cargo bench --bench doctor`.
+//! How long a diagnosis takes: `cargo bench --bench diagnosis`.
 //!
 //! - the first one of a process, which compiles what it looks for;
 //! - the cases of `tests/doctor_cases`, one by one: a post, a traceback, a few facts;
@@ -6,7 +6,7 @@
 //!   of lines that all differ. Budget: 1 s.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/doctor_cases/corpus.rs"]
+#[path = "../tests/doctor_cases/corpus.rs"]
 #[allow(dead_code)]
 mod corpus;
 
