@@ -36,6 +36,7 @@ pub mod report;
 mod signals;
 mod template;
 mod text;
+mod words;
 
 use serde::Serialize;
 

@@ -12,12 +12,13 @@ use std::{
     sync::{LazyLock, OnceLock},
 };
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::{
     cause::Cause,
     text::{Haystack, Line, Origin},
+    words::Words,
 };
 
 /// Most characters that `…` stands for.
@@ -109,7 +110,7 @@ struct Library {
     signals: Vec<Signal>,
     by_id: HashMap<String, usize>,
     patterns: Vec<Pattern>,
-    set: RegexSet,
+    words: Words,
     pieces: Vec<(String, OnceLock<Option<Regex>>)>,
     unless: Vec<(usize, OnceLock<Option<Regex>>)>,
 }
@@ -126,7 +127,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 });
 
 impl Library {
-    fn new(signals: Vec<Signal>) -> Result<Self, regex::Error> {
+    fn new(signals: Vec<Signal>) -> Result<Self, aho_corasick::BuildError> {
         let mut patterns = Vec::new();
         let mut pieces: Vec<String> = Vec::new();
         let mut unless = Vec::new();
@@ -149,17 +150,12 @@ impl Library {
             }
             unless.extend(signal.unless.iter().map(|_| (index, OnceLock::new())));
         }
-        let set = RegexSetBuilder::new(&pieces)
-            .case_insensitive(true)
-            .unicode(false)
-            .size_limit(256 << 20)
-            .dfa_size_limit(64 << 20)
-            .build()?;
+        let words = Words::of(&pieces)?;
         Ok(Self {
             signals,
             by_id,
             patterns,
-            set,
+            words,
             pieces: pieces.into_iter().map(|p| (p, OnceLock::new())).collect(),
             unless,
         })
@@ -259,6 +255,31 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     LIBRARY.signals.iter().map(|signal| signal.id.as_str())
 }
 
+/// Bytes of lines that are searched together: in a longer text everything is possible.
+const BLOCK: usize = 8 << 10;
+/// Lines that neighbouring blocks share, so that no message is cut in two.
+const SHARED: usize = 4;
+
+/// Lines in blocks that overlap.
+fn blocks(lines: &[Line]) -> impl Iterator<Item = &[Line]> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = lines.get(start..).filter(|rest| !rest.is_empty())?;
+        let mut bytes = 0;
+        let full = rest.iter().position(|line| {
+            bytes += line.text.len();
+            bytes > BLOCK
+        });
+        let taken = full.map_or(rest.len(), |full| full.max(2 * SHARED).min(rest.len()));
+        start += if taken < rest.len() {
+            taken - SHARED
+        } else {
+            taken
+        };
+        Some(&rest[..taken])
+    })
+}
+
 /// A signal that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -277,19 +298,21 @@ impl Signals {
     pub fn of(lines: &[Line]) -> Self {
         let library = &*LIBRARY;
         let mut signals = Self::default();
-        signals.search(library, lines, &Haystack::plain(lines));
-        for hay in Haystack::unwrapped(lines) {
-            signals.search(library, lines, &hay);
+        for block in blocks(lines) {
+            signals.search(library, block, &Haystack::plain(block));
+            for hay in Haystack::unwrapped(block) {
+                signals.search(library, block, &hay);
+            }
         }
         signals
     }
 
     fn search(&mut self, library: &Library, lines: &[Line], hay: &Haystack) {
         let text = hay.text().as_bytes();
-        let matched = library.set.matches(text);
+        let possible = library.words.possible(text);
         for pattern in &library.patterns {
             let is_new = !self.seen.contains_key(&pattern.signal);
-            if !is_new || !pattern.pieces.iter().all(|piece| matched.matched(*piece)) {
+            if !is_new || !pattern.pieces.iter().all(|piece| possible[*piece]) {
                 continue;
             }
             let signal = &library.signals[pattern.signal];

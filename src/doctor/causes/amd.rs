@@ -184,6 +184,19 @@ fn two_gpus(case: &Case<'_>, ledger: &mut Ledger) {
             ledger.add(Cause::GfxNotInWheel, -1.0, "");
         }
     }
+    let fails = case.saw_any(&[
+        "hip-no-code",
+        "cuda-out-of-memory",
+        "crash",
+        "hsa-out-of-resources",
+    ]);
+    if case.saw("igpu-is-first") && card.is_some() && fails {
+        // Memory and code are lacking on the device that was taken.
+        ledger.add(Cause::IgpuSelected, 2.0, case.quote("igpu-is-first"));
+        ledger.add(Cause::VramOutOfMemory, -2.5, "");
+        ledger.add(Cause::GfxNeedsOverride, -1.0, "");
+        ledger.add(Cause::GfxNotInWheel, -1.0, "");
+    }
     if !amd {
         ledger.add(Cause::IgpuSelected, -3.0, "");
     } else if own.is_some() && card.is_none() && gpus.len() == 1 {
@@ -212,6 +225,11 @@ fn cuda_build(case: &Case<'_>, ledger: &mut Ledger) {
             ledger.add(Cause::CudaTorchOnAmd, 4.2, format!("{quote} with {what}"));
         }
         Some(Accelerator::Rocm(..)) => ledger.add(Cause::CudaTorchOnAmd, -1.5, ""),
+        // The label may be left out; what came with it may not.
+        _ if case.saw("cuda-wheels") => {
+            let why = format!("{quote} with {}", case.quote("cuda-wheels"));
+            ledger.add(Cause::CudaTorchOnAmd, 3.4, why);
+        }
         _ => {}
     }
     if case.saw_any(&[

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compat::torch::Capability,
-    doctor::{cause::Cause, ledger::Ledger},
+    doctor::{cause::Cause, facts::pattern, ledger::Ledger},
 };
 
 pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
@@ -54,10 +54,19 @@ fn by_lists_in_the_log(case: &Case<'_>, ledger: &mut Ledger) -> bool {
         }
     }
     let device = device.or_else(|| case.facts.gpus.capabilities().first().copied());
-    let (Some(device), false) = (device, codes.is_empty()) else {
-        return false;
+    let Some(device) = device else { return false };
+    let fit = if codes.is_empty() {
+        let mut ranges = case.lines.iter();
+        ranges.find_map(|line| {
+            let fit = fit_of_range(&line.text, device)?;
+            quote = line.quote(0, 0);
+            Some(fit)
+        })
+    } else {
+        Some(Table::fit_codes(&codes, device))
     };
-    match Table::fit_codes(&codes, device) {
+    let Some(fit) = fit else { return false };
+    match fit {
         Fit::Runs => {
             let why = format!("{quote} — this includes code that runs on {device}");
             ledger.add(Cause::BenignWarning, 4.2, why);
@@ -76,6 +85,27 @@ fn by_lists_in_the_log(case: &Case<'_>, ledger: &mut Ledger) -> bool {
         }
     }
     true
+}
+
+/// Where torch tells the ends of its range, `(8.0) - (12.0)` or `Maximum cuda capability … (12.0)`:
+/// whether a GPU outside of it runs all the same. Within it, nothing is said.
+fn fit_of_range(text: &str, gpu: Capability) -> Option<Fit> {
+    let range = pattern!(
+        r"(?i)\(([0-9]{1,2})\.([0-9])\) - \(([0-9]{1,2})\.([0-9])\)|maximum cuda capability[^\n]{0,60}\(([0-9]{1,2})\.([0-9])\)"
+    );
+    let found = range.captures(text)?;
+    let end = |major: usize, minor: usize| {
+        let number = |at: usize| found.get(at)?.as_str().parse().ok();
+        Some(Capability(number(major)?, number(minor)?))
+    };
+    let highest = end(3, 4).or_else(|| end(5, 6))?;
+    if gpu > highest {
+        Some(Table::fit_codes(&[highest], gpu))
+    } else {
+        end(1, 2)
+            .filter(|lowest| gpu < *lowest)
+            .map(|_| Fit::TooOld)
+    }
 }
 
 /// `sm_86`, `compute_37` in a text.

@@ -19,6 +19,7 @@ pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     engine_versions(case, ledger);
     stated_requirement(case, ledger);
     missing_library(case, ledger);
+    installed_and_not_found(case, ledger);
     mixed(case, ledger);
 }
 
@@ -130,6 +131,22 @@ fn stated_requirement(case: &Case<'_>, ledger: &mut Ledger) {
             let why = format!("it requires {what} {wants}, there is {has} ({quote})");
             ledger.add(Cause::EngineCudaMismatch, 2.6, why);
         }
+    }
+}
+
+/// NVIDIA's wheels are installed and a library is not found all the same.
+fn installed_and_not_found(case: &Case<'_>, ledger: &mut Ledger) {
+    let not_found = case.saw_any(&[
+        "cuda-library-missing",
+        "ctranslate2-library",
+        "cudnn9-not-loaded",
+        "nvrtc-missing",
+        "onnxruntime-cuda-provider-failed",
+        "bitsandbytes-cudart-not-found",
+        "tf-cannot-dlopen",
+    ]);
+    if not_found && case.saw("cuda-wheels") && !case.saw("library-is-there") {
+        ledger.add(Cause::CudaLibsNotOnPath, 2.6, case.quote("cuda-wheels"));
     }
 }
 
@@ -312,6 +329,11 @@ fn mixed(case: &Case<'_>, ledger: &mut Ledger) {
     if let [first, second, ..] = majors.as_slice() {
         let why = format!("{} and {}: two CUDA versions", first.1, second.1);
         ledger.add(Cause::MixedCudaWheels, 3.0, why);
+        if case.facts.libraries.lacks_cuda().is_some() {
+            // Which of the two has the library is what the loader cannot know.
+            ledger.add(Cause::MixedCudaWheels, 1.2, "");
+            ledger.add(Cause::CudaLibsNotOnPath, -1.5, "");
+        }
     }
     let torch: Option<Release> = case
         .facts

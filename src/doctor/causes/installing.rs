@@ -3,7 +3,7 @@
 use super::{Case, table::table};
 use crate::doctor::{
     cause::Cause,
-    facts::{Release, release},
+    facts::{Release, pattern, release},
     ledger::Ledger,
 };
 
@@ -229,6 +229,15 @@ fn environments(case: &Case<'_>, ledger: &mut Ledger) {
             "several environments are named",
         );
     }
+    if case.saw("module-not-found") && case.saw("already-satisfied") && found_and_missing(case) {
+        let why = case.quote("already-satisfied");
+        ledger.add(Cause::WrongEnvironment, 3.0, why);
+    }
+    if case.saw("module-not-found") && case.saw("python-upgraded") {
+        // The folder of an environment's packages carries the number of its Python.
+        ledger.add(Cause::VenvBroken, 1.6, case.quote("python-upgraded"));
+        ledger.add(Cause::WrongEnvironment, -1.0, "");
+    }
     if case.saw("user-site")
         && case.saw_any(&[
             "torchvision-op-missing",
@@ -243,6 +252,21 @@ fn environments(case: &Case<'_>, ledger: &mut Ledger) {
     if case.saw("interpreter-gone") && case.saw("encodings-missing") {
         ledger.add(Cause::OutsidePackagesLeakIn, -1.5, "");
     }
+}
+
+/// Whether pip finds a package that Python does not.
+fn found_and_missing(case: &Case<'_>) -> bool {
+    let satisfied = pattern!(r"(?i)already satisfied: ([a-z0-9._-]+)");
+    let missing = pattern!(r"(?i)no module named .?([a-z0-9_]+)");
+    let named = |pattern: &'static regex::Regex| {
+        let lines = case.lines.iter();
+        lines.filter_map(|line| {
+            let name = &pattern.captures(&line.text)?[1];
+            Some(name.to_lowercase().replace(['-', '.'], "_"))
+        })
+    };
+    let found: Vec<String> = named(satisfied).collect();
+    named(missing).any(|name| found.contains(&name))
 }
 
 /// The base of a conda installation is named next to an environment of it.

@@ -24,7 +24,7 @@ use super::{
     facts::{Distro, Facts},
     ledger::Ledger,
     signals::Signals,
-    text::{Line, Origin, lines_of},
+    text::{Line, Origin, complains, lines_of},
 };
 use crate::types::Os;
 
@@ -72,42 +72,6 @@ impl<'a> Case<'a> {
     /// Whether anything in the evidence complains: a program's output, or the one who wrote the
     /// facts down.
     pub(super) fn complains(&self) -> bool {
-        const WORDS: [&str; 34] = [
-            "error",
-            "fail",
-            "cannot",
-            "can't",
-            "could not",
-            "couldn't",
-            "unable",
-            "traceback",
-            "exception",
-            "fatal",
-            "not found",
-            "no such",
-            "missing",
-            "killed",
-            "abort",
-            "illegal",
-            "segmentation",
-            "core dumped",
-            "denied",
-            "refused",
-            "invalid",
-            "unknown",
-            "unsupported",
-            "not supported",
-            "incompatib",
-            "mismatch",
-            "too old",
-            "false",
-            "undefined",
-            "hang",
-            "timeout",
-            "no module",
-            "none",
-            "conflict",
-        ];
         const FACTS: [&str; 8] = [
             "symptom",
             "problem",
@@ -118,17 +82,14 @@ impl<'a> Case<'a> {
             "trouble",
             "complaint",
         ];
-        self.lines.iter().any(|line| {
-            let text = line.text.to_lowercase();
-            match line.origin {
-                Origin::Log => WORDS.iter().any(|word| text.contains(word)),
-                Origin::Fact => {
-                    let name = text.split(':').next().unwrap_or_default();
-                    FACTS.iter().any(|word| name.contains(word))
-                        || WORDS.iter().any(|word| text.contains(word))
-                }
-                _ => false,
+        self.lines.iter().any(|line| match line.origin {
+            Origin::Log => complains(&line.text),
+            Origin::Fact => {
+                let name = line.text.split(':').next().unwrap_or_default();
+                let name = name.to_lowercase();
+                FACTS.iter().any(|word| name.contains(word)) || complains(&line.text)
             }
+            _ => false,
         })
     }
 

@@ -178,6 +178,7 @@ fn driver_halves(case: &Case<'_>, ledger: &mut Ledger) {
         "user_space",
         "package",
         "libnvidia",
+        "libcuda",
         "nvml",
     ]);
     if let (Some(module), Some(library)) = (module, library)

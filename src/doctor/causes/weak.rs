@@ -10,6 +10,7 @@ use crate::doctor::{
 
 pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     benign(case, ledger);
+    named_only(case, ledger);
     let strongest = Cause::ALL
         .iter()
         .map(|cause| ledger.score(*cause))
@@ -51,6 +52,13 @@ fn benign(case: &Case<'_>, ledger: &mut Ledger) {
     let said = case.saw_any(&["said-harmless", "amdgpu-builtin"]);
     if serious > 3.0 && !said && ledger.score(Cause::BenignWarning) < 4.0 {
         ledger.add(Cause::BenignWarning, -2.5, "");
+    }
+}
+
+/// A name is no failure.
+fn named_only(case: &Case<'_>, ledger: &mut Ledger) {
+    if case.saw("extension-named") && ledger.score(Cause::ExtensionForOtherTorch) < 1.0 {
+        ledger.add(Cause::ExtensionForOtherTorch, -1.0, "");
     }
 }
 

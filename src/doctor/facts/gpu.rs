@@ -250,6 +250,10 @@ impl GpuFacts {
         );
         for (found, line) in scan.all(nvidia) {
             let text = &found[0];
+            if pattern!(r"(?i)^nvidia[ _-]?[0-9]{3}(?:[^0-9]|$)").is_match(text) {
+                // A release of the driver.
+                continue;
+            }
             let certain = line.origin == Origin::Nvidia
                 || ["nvidia", "geforce", "quadro", "tesla", "titan"]
                     .iter()
@@ -297,8 +301,15 @@ impl GpuFacts {
                     r"(?i)\b(?:available|supported|supports?|arch_list|compiled for|built for|targets)[a-z_=:\[\]\x22\x27 ]{0,24}gfx"
                 );
                 let start = heading.find(text).map_or(0, |found| found.start());
-                let (before, list) = text.split_at(start);
+                let (before, rest) = text.split_at(start);
+                // What follows the list's bracket is the GPU again.
+                let bracketed = rest.find('[').and_then(|open| {
+                    let close = rest[open..].find(']')?;
+                    rest[..open + close].contains("gfx").then_some(open + close)
+                });
+                let (list, after) = rest.split_at(bracketed.unwrap_or(rest.len()));
                 self.add_targets(before, &line.quote(0, 0));
+                self.add_targets(after, &line.quote(0, 0));
                 let listed = targets.find_iter(list).map(|m| m.as_str().to_owned());
                 self.built_gfx.extend(listed);
             } else {

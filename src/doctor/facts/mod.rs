@@ -18,6 +18,7 @@ pub use library::{CudaLibrary, LibraryFacts};
 pub use packages::Packages;
 pub use python::{PythonFacts, SiteKind};
 use scan::Scan;
+pub(in crate::doctor) use scan::pattern;
 pub use system::{Distro, System};
 
 use super::{evidence::Evidence, text::Line};

@@ -55,7 +55,10 @@ impl<'a> Scan<'a> {
             .captures_iter(hay.text())
             .take(MOST)
             .filter_map(move |captures| {
-                let start = captures.get(0)?.start();
+                let whole = captures.get(0)?;
+                // A pattern may begin with the break before the line it is about.
+                let lead = whole.as_str().len() - whole.as_str().trim_start().len();
+                let start = whole.start() + lead;
                 let line = lines.get(hay.line_at(start).0)?;
                 Some((captures, line))
             })
@@ -135,4 +138,4 @@ macro_rules! pattern {
         &*PATTERN
     }};
 }
-pub(super) use pattern;
+pub(in crate::doctor) use pattern;

@@ -2,10 +2,10 @@
 
 pub mod clean;
 mod haystack;
-
-use std::collections::HashMap;
+mod thin;
 
 pub use haystack::Haystack;
+pub use thin::complains;
 
 use super::evidence::Evidence;
 
@@ -82,14 +82,9 @@ impl Line {
     }
 }
 
-/// A log with more lines than this is thinned of lines that differ in numbers only.
-const MANY_LINES: usize = 2_000;
-/// At most this many bytes of a log are read: the beginning and the end.
-const MOST_BYTES: usize = 24 << 20;
-
 /// All lines of the evidence.
 pub fn lines_of(evidence: &Evidence) -> Vec<Line> {
-    let mut lines = log_lines(&evidence.log);
+    let mut lines = thin::log_lines(&evidence.log);
     let mut add = |origin, number, text: String| {
         for text in clean::plain_lines(&text) {
             lines.push(Line {
@@ -132,44 +127,6 @@ pub fn lines_of(evidence: &Evidence) -> Vec<Line> {
     lines
 }
 
-fn log_lines(log: &[String]) -> Vec<Line> {
-    let total: usize = log.iter().map(String::len).sum();
-    let mut lines = Vec::new();
-    let mut seen = HashMap::new();
-    let mut read = 0;
-    for (place, text) in log.iter().enumerate() {
-        read += text.len();
-        // The middle of an enormous log says least.
-        if total > MOST_BYTES && read > MOST_BYTES / 2 && read + MOST_BYTES / 2 < total {
-            continue;
-        }
-        for text in clean::lines(text) {
-            if log.len() > MANY_LINES && again(&mut seen, &text) {
-                continue;
-            }
-            lines.push(Line {
-                origin: Origin::Log,
-                number: place + 1,
-                text,
-            });
-        }
-    }
-    lines
-}
-
-/// Whether a line like this one, but for its numbers, came twice already.
-fn again(seen: &mut HashMap<u64, u8>, text: &str) -> bool {
-    use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-    let shape: Vec<u8> = text
-        .bytes()
-        .filter(|b| !b.is_ascii_digit() && *b != b'.' && *b != b' ')
-        .collect();
-    let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(&shape);
-    let count = seen.entry(key).or_insert(0);
-    *count = count.saturating_add(1);
-    *count > 2
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -197,19 +154,6 @@ mod tests {
                 "environment: A=b"
             ]
         );
-    }
-
-    #[test]
-    fn a_long_log_is_thinned_but_keeps_what_is_rare() {
-        let mut log: Vec<String> = (0..5000).map(|i| format!("step {i} of 5000")).collect();
-        log.push("the end".to_owned());
-        let evidence = Evidence {
-            log,
-            ..Evidence::default()
-        };
-        let lines = lines_of(&evidence);
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines[2].number, 5001);
     }
 
     #[test]

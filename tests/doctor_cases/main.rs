@@ -1,0 +1,64 @@
+//! Diagnosis over cases whose cause is known, as they are and in other words.
+//!
+//! `DOCTOR_CASES=cases.jsonl cargo test --test doctor_cases -- --ignored --nocapture` does the same
+//! with a file of cases, each line of it `{"id", "cause", "evidence": {…}}`, and prints the tables.
+
+#![allow(clippy::unwrap_used)]
+
+mod changes;
+mod corpus;
+mod score;
+
+use std::{env, fs};
+
+use corpus::Case;
+use score::Score;
+
+/// So many times each case is changed.
+const CHANGES: u64 = 2;
+
+fn changed(cases: &[Case]) -> Vec<Case> {
+    cases
+        .iter()
+        .flat_map(|case| (0..CHANGES).map(|seed| changes::changed(case, seed)))
+        .collect()
+}
+
+#[test]
+fn own_cases() {
+    score::run(&corpus::own()).must_be_good("cases of this repository");
+}
+
+#[test]
+fn own_cases_in_other_words() {
+    score::run(&changed(&corpus::own())).must_be_robust("changed cases of this repository");
+}
+
+#[test]
+fn what_works_has_no_problem() {
+    let healthy: Vec<Case> = corpus::own()
+        .into_iter()
+        .filter(|case| case.cause.is_none())
+        .collect();
+    assert!(healthy.len() >= 20);
+    let mut all = healthy.clone();
+    all.extend(changed(&healthy));
+    let found: Vec<String> = all.iter().filter_map(score::problem).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+#[ignore = "needs a file of cases: DOCTOR_CASES=cases.jsonl"]
+fn table_of_a_file() {
+    let path = env::var_os("DOCTOR_CASES").expect("DOCTOR_CASES names a file of cases");
+    let cases = corpus::of_lines(&fs::read_to_string(path).unwrap());
+    let (as_they_are, in_other_words): (Score, Score) =
+        (score::run(&cases), score::run(&changed(&cases)));
+    println!(
+        "{}\nin other words\n{}",
+        as_they_are.table(),
+        in_other_words.table()
+    );
+    as_they_are.must_be_good("cases of the file");
+    in_other_words.must_be_robust("changed cases of the file");
+}
