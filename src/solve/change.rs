@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Request, accelerators::AcceleratorRequest};
 use crate::{
-    host::{Host, NvidiaDriver},
+    host::{GpuVendor, Host, NvidiaDriver},
     types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
 };
 
@@ -65,6 +65,11 @@ impl Change {
                     cuda: None,
                     open_module: host.nvidia.and_then(|nvidia| nvidia.open_module),
                 });
+                // Installing it takes the cards from the open driver, and from nothing else.
+                let nvidias = host.gpus.iter_mut();
+                for gpu in nvidias.filter(|gpu| gpu.vendor == GpuVendor::Nvidia) {
+                    gpu.kernel_driver.take_if(|driver| driver == "nouveau");
+                }
                 Cow::Owned(host)
             }
             Self::DeviceAccess => {

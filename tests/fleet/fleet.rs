@@ -26,6 +26,16 @@ pub enum Outcome {
     Refusal(Refusal),
 }
 
+impl Outcome {
+    /// The single changes that are said to work, or to work better.
+    pub fn ways(&self) -> &[WayOut] {
+        match self {
+            Self::Plan(plan) => &plan.ways,
+            Self::Refusal(refusal) => &refusal.ways,
+        }
+    }
+}
+
 /// Why it gets nothing.
 pub struct Refusal {
     /// The error's lines.

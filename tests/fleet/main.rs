@@ -52,7 +52,6 @@ static PLANNED: LazyLock<Planned> = LazyLock::new(|| {
     let machines = machines();
     let tools = fleet.tools();
     let outcomes = fleet.plan_all(&tools, &machines);
-    aienv::solve::Memory::report();
     Planned {
         index,
         machines,
@@ -162,13 +161,9 @@ fn every_way_out_leads_where_it_says() {
     let wrong: Vec<String> = all
         .par_iter()
         .flat_map_iter(|(tool, machine, outcome)| {
-            let ways = match outcome {
-                Outcome::Plan(plan) => &plan.ways,
-                Outcome::Refusal(refusal) => &refusal.ways,
-            };
             let manifest = &tool.loaded.manifest;
             let checker = &checker;
-            ways.iter().filter_map(move |way| {
+            outcome.ways().iter().filter_map(move |way| {
                 let taken = ways::take(&planned.fleet, tool, machine, way);
                 let why = match taken {
                     Err(why) => why,

@@ -31,7 +31,7 @@ use crate::{
     fleet::{Fleet, Outcome},
     hosts::{Machine, machines},
     record::{self, Body, Needs, Record, RecordedFile, RecordedPage, RecordedVersion, Table},
-    trees,
+    trees, ways,
 };
 
 /// Versions of each package, the newest usable ones, whose metadata is recorded although no plan
@@ -217,7 +217,19 @@ pub fn record() {
         .filter(|o| matches!(o, Outcome::Plan(_)))
         .count();
     println!("{planned} plans of {}", tools.len() * machines.len());
-    pool.install(|| neighbours(&recorder, &tools, &machines));
+    // The ways out are tried, too.
+    pool.install(|| {
+        let tried = tools.iter().zip(&outcomes);
+        tried.par_bridge().for_each(|(tool, outcomes)| {
+            for (machine, outcome) in machines.iter().zip(outcomes) {
+                for way in outcome.ways() {
+                    // What comes of it is for the test to judge.
+                    let _ = ways::take(&fleet, tool, machine, way);
+                }
+            }
+        });
+        neighbours(&recorder, &tools, &machines);
+    });
     write(&recorder, &machines);
 }
 

@@ -73,17 +73,24 @@ pub fn statements() -> Vec<Statement> {
             let host = &machine.host;
             host.os.family != Os::Macos || host.cpu.arch != Arch::Aarch64
         }),
-        statement(r"this machine has (\d+)\.(\d+)", |found, machine| {
-            let wanted: (u16, u16) = (found[1].parse().unwrap(), found[2].parse().unwrap());
-            let host = &machine.host;
-            match host.os.libc {
-                Some(Libc::Glibc { major, minor }) => (major, minor) == wanted,
-                _ => host
-                    .os
-                    .version
-                    .starts_with(&format!("{}.{}", wanted.0, wanted.1)),
-            }
-        }),
+        statement(
+            r"needs NVIDIA driver [^;]+; this machine has ([0-9.]+[0-9])",
+            |found, machine| driver(&machine.host, &found[1]),
+        ),
+        statement(
+            r"this machine has (\d+)\.(\d+)(?:[^0-9.]|$)",
+            |found, machine| {
+                let wanted: (u16, u16) = (found[1].parse().unwrap(), found[2].parse().unwrap());
+                let host = &machine.host;
+                match host.os.libc {
+                    Some(Libc::Glibc { major, minor }) => (major, minor) == wanted,
+                    _ => host
+                        .os
+                        .version
+                        .starts_with(&format!("{}.{}", wanted.0, wanted.1)),
+                }
+            },
+        ),
         statement(r"the ([^;,]+?) is left out", |found, machine| {
             has_gpu(&machine.host, &found[1])
         }),

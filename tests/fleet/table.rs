@@ -92,7 +92,11 @@ fn notes(plan: &Plan) -> Vec<String> {
 
 /// A refusal with its ways out.
 fn in_one_line(refusal: &Refusal) -> String {
-    let mut facts: Vec<&str> = refusal.lines.iter().map(|line| line.trim()).collect();
+    let lines = refusal.lines.iter().map(|line| line.trim());
+    // What the machine is, the first column tells.
+    let mut facts: Vec<&str> = lines
+        .filter(|line| !line.starts_with("this machine: "))
+        .collect();
     // The first line says that there is no plan, as the dashes do.
     if facts.len() > 1 {
         facts.remove(0);

@@ -243,6 +243,11 @@ pub fn choices(
     if manifest.accelerators.contains_key(&AcceleratorKind::Mps) {
         mps(host, facts, &mut choices);
     }
+    if let Some(unknown) = before_the_table(facts) {
+        for option in &mut choices.options {
+            option.torch_needs.push(unknown.clone());
+        }
+    }
     if manifest.accelerators.contains_key(&AcceleratorKind::Cpu) {
         cpu(host, &mut choices);
     }
@@ -453,6 +458,18 @@ pub fn series(release: &TorchRelease, facts: &TorchFacts) -> VersionSet {
         *last += 1;
     }
     VersionSet::between(first, dev(Version::new(next)))
+}
+
+/// Keeps releases of torch from before the table off the GPU: what they hold code for is not known.
+fn before_the_table(facts: &TorchFacts) -> Option<HostNeed> {
+    let oldest = facts.torch.last()?.release.clone().with_dev(Some(0));
+    Some(HostNeed {
+        versions: VersionSet::strictly_lower_than(oldest),
+        origin: None,
+        fact: HostFact::ComputeCapability,
+        wanted: VersionSet::empty(),
+        because: "from before the releases whose GPU builds are known".to_owned(),
+    })
 }
 
 /// Whether a range of toolkit versions holds a build.

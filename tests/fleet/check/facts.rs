@@ -55,6 +55,7 @@ struct Architecture {
     linux: Option<Version>,
     windows: Option<Version>,
     last_branch: Option<u64>,
+    last_toolkit: Option<Version>,
     tegra: Option<Tegra>,
 }
 
@@ -314,6 +315,21 @@ impl Facts {
             ));
         }
         Ok(())
+    }
+
+    /// Why a toolkit makes no code for a GPU any more.
+    pub fn toolkit_serves(&self, cuda: &Version, gpu: &Gpu) -> Result<(), String> {
+        let (major, minor) = gpu.compute_capability.unwrap_or_default();
+        let name = format!("{major}.{minor}");
+        let mut rows = self.cuda.architecture.iter();
+        let row = rows.find(|row| row.capabilities.contains(&name));
+        let last = row.and_then(|row| row.last_toolkit.as_ref());
+        match last.filter(|last| *last < cuda) {
+            Some(last) => Err(format!(
+                "CUDA {last} was the last for compute capability {name}"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn release(&self, torch: &Version) -> Option<&Release> {

@@ -289,7 +289,7 @@ impl Checker {
             let served = self.facts.driver_serves(host, card, driver);
             let code = match torch {
                 Some(torch) => self.facts.cuda_code(torch, build, host, card, driver),
-                None => Ok(()),
+                None => self.facts.toolkit_serves(&cuda_version(build), card),
             };
             why = match (served, code) {
                 (Err(text), _) => Violation::new(Kind::Driver, text),
