@@ -3,7 +3,7 @@
 use aienv::{
     host::{GpuVendor, Host, NvidiaDriver},
     prefix::pythons,
-    types::{Arch, Libc, Os, PythonVersion},
+    types::{Libc, Os, PythonVersion},
 };
 use regex::{Captures, Regex};
 
@@ -68,10 +68,6 @@ pub fn statements() -> Vec<Statement> {
                 _ => GpuVendor::Intel,
             };
             !machine.host.gpus.iter().any(|gpu| gpu.vendor == vendor)
-        }),
-        statement(r"this is not a Mac with Apple silicon", |_, machine| {
-            let host = &machine.host;
-            host.os.family != Os::Macos || host.cpu.arch != Arch::Aarch64
         }),
         statement(
             r"needs NVIDIA driver [^;]+; this machine has ([0-9.]+[0-9])",
