@@ -6,7 +6,7 @@
 //! the fleet could install whatever its Python.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -108,7 +108,7 @@ pub struct RecordedIndex {
     requirements: Vec<(&'static str, OnceLock<Requirement>)>,
     pages: HashMap<(IndexId, PackageName), RecordedAnswer>,
     /// Questions that the record has no answer to.
-    missing: Mutex<BTreeSet<String>>,
+    missing: Mutex<BTreeMap<String, Question>>,
 }
 
 struct RecordedAnswer {
@@ -126,6 +126,15 @@ struct FileNeeds {
     version: Version,
     size: Option<u64>,
     metadata: OnceLock<Arc<CoreMetadata>>,
+}
+
+/// Something an index is asked.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// The releases of a package.
+    Page(IndexId, PackageName),
+    /// The metadata of the file with this name.
+    Metadata(String),
 }
 
 impl RecordedIndex {
@@ -168,7 +177,7 @@ impl RecordedIndex {
     /// Fails when something was asked that was not recorded.
     pub fn assert_complete(&self) {
         let missing = self.missing.lock().unwrap();
-        let some: Vec<_> = missing.iter().take(20).map(String::as_str).collect();
+        let some: Vec<_> = missing.keys().take(20).map(String::as_str).collect();
         assert!(
             missing.is_empty(),
             "{} questions are not in the record of {}, among them:\n  {}\nrecord anew: {AGAIN}",
@@ -178,18 +187,25 @@ impl RecordedIndex {
         );
     }
 
-    fn is_missing(&self, what: String) -> IndexError {
+    /// What was asked and not recorded.
+    pub fn missing(&self) -> Vec<Question> {
+        self.missing.lock().unwrap().values().cloned().collect()
+    }
+
+    fn is_missing(&self, what: String, question: Question) -> IndexError {
         let error = IndexError::Unreachable {
             index: format!("the record ({what})"),
         };
-        self.missing.lock().unwrap().insert(what);
+        self.missing.lock().unwrap().insert(what, question);
         error
     }
 
     fn page(&self, index: &IndexId, package: &PackageName) -> Result<&Page, IndexError> {
         let key = (index.clone(), package.clone());
         let Some(answer) = self.pages.get(&key) else {
-            return Err(self.is_missing(format!("the releases of {package} on {index:?}")));
+            let question = Question::Page(index.clone(), package.clone());
+            let what = format!("the releases of {package} on {index:?}");
+            return Err(self.is_missing(what, question));
         };
         match answer.body {
             Some(body) => Ok(answer.page.get_or_init(|| self.read(index, package, body))),
@@ -323,7 +339,10 @@ impl PackageIndex for RecordedIndex {
         let page = self.page(&index, &package)?;
         match page.needs.get(&file.file_name) {
             Some(found) => self.metadata_of(&package, found, &file.file_name),
-            None => Err(self.is_missing(format!("the metadata of {}", file.file_name))),
+            None => Err(self.is_missing(
+                format!("the metadata of {}", file.file_name),
+                Question::Metadata(file.file_name.clone()),
+            )),
         }
     }
 

@@ -30,7 +30,10 @@ use crate::{
     derive::Derived,
     fleet::{Fleet, Outcome},
     hosts::{Machine, machines},
-    record::{self, Body, Needs, Record, RecordedFile, RecordedPage, RecordedVersion, Table},
+    record::{
+        self, Body, Needs, Question, Record, RecordedFile, RecordedIndex, RecordedPage,
+        RecordedVersion, Table,
+    },
     trees, ways,
 };
 
@@ -40,6 +43,9 @@ const NEIGHBOURS: usize = 5;
 
 /// Questions asked at once.
 const AT_ONCE: usize = 24;
+
+/// How often the record is played back at most to find what it lacks.
+const REPLAYS: usize = 4;
 
 /// What an index answered, or that it has no such package.
 type Page = Option<Arc<Releases>>;
@@ -127,6 +133,25 @@ impl Recorder {
             let bytes = std::fs::read(entry.root.join(&entry.dist_info).join("METADATA")).ok()?;
             Some(Arc::new(CoreMetadata::parse(&bytes).unwrap()))
         })
+    }
+
+    /// Asks what a replay found missing.
+    fn answer(&self, questions: &[Question]) {
+        for question in questions {
+            match question {
+                // A package that no index has is recorded as one.
+                Question::Page(index, package) => drop(self.releases(index, package)),
+                Question::Metadata(name) => {
+                    let pages = self.pages.lock().unwrap().clone();
+                    let all = pages.values().flatten();
+                    let mut files = all.flat_map(|page| page.versions.values().flatten());
+                    if let Some(file) = files.find(|file| file.file_name == *name) {
+                        // A file that cannot be read is recorded as one.
+                        let _ = self.metadata(file);
+                    }
+                }
+            }
+        }
     }
 
     /// Forgets answers that a build may have made better.
@@ -217,20 +242,40 @@ pub fn record() {
         .filter(|o| matches!(o, Outcome::Plan(_)))
         .count();
     println!("{planned} plans of {}", tools.len() * machines.len());
-    // The ways out are tried, too.
     pool.install(|| {
-        let tried = tools.iter().zip(&outcomes);
-        tried.par_bridge().for_each(|(tool, outcomes)| {
-            for (machine, outcome) in machines.iter().zip(outcomes) {
-                for way in outcome.ways() {
-                    // What comes of it is for the test to judge.
-                    let _ = ways::take(&fleet, tool, machine, way);
-                }
-            }
-        });
+        try_ways(&fleet, &tools, &machines, &outcomes);
         neighbours(&recorder, &tools, &machines);
     });
     write(&recorder, &machines);
+    // With less to choose from than the real indexes have, a plan may come to ask other questions.
+    for _ in 0..REPLAYS {
+        let replay = Arc::new(RecordedIndex::open());
+        let fleet = Fleet::over(replay.clone());
+        pool.install(|| {
+            let outcomes = fleet.plan_all(&tools, &machines);
+            try_ways(&fleet, &tools, &machines, &outcomes);
+        });
+        let missing = replay.missing();
+        println!("{} questions more", missing.len());
+        if missing.is_empty() {
+            break;
+        }
+        recorder.answer(&missing);
+        write(&recorder, &machines);
+    }
+}
+
+/// Takes every way out, for what it asks; what comes of it is for the test to judge.
+fn try_ways(fleet: &Fleet, tools: &[Wanted], machines: &[Machine], outcomes: &[Vec<Outcome>]) {
+    let tried = tools.par_iter().zip(outcomes);
+    tried.for_each(|(tool, outcomes)| {
+        let of_tool = machines.par_iter().zip(outcomes);
+        of_tool.for_each(|(machine, outcome)| {
+            for way in outcome.ways() {
+                let _ = ways::take(fleet, tool, machine, way);
+            }
+        });
+    });
 }
 
 /// Plans the tools that need builds for this machine, which builds them.

@@ -3,7 +3,7 @@
 use aienv::{
     host::{GpuVendor, Host, NvidiaDriver},
     prefix::pythons,
-    types::{Libc, Os, PythonVersion},
+    types::{Libc, PythonVersion},
 };
 use regex::{Captures, Regex};
 
