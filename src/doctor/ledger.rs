@@ -111,6 +111,10 @@ impl Ledger {
         {
             ranked.clear();
         }
+        if let Some(Cause::BenignWarning) = ranked.first().map(|first| first.cause) {
+            // Where all is well, guesses are no news.
+            ranked.retain(|ranked| ranked.confidence >= LOWEST_FIRST);
+        }
         ranked
     }
 

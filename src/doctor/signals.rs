@@ -299,15 +299,21 @@ impl Signals {
         let library = &*LIBRARY;
         let mut signals = Self::default();
         for block in blocks(lines) {
-            signals.search(library, block, &Haystack::plain(block));
-            for hay in Haystack::unwrapped(block) {
-                signals.search(library, block, &hay);
+            let unwrapped = Haystack::unwrapped(block);
+            for hay in std::iter::once(&Haystack::plain(block)).chain(&unwrapped) {
+                signals.search(library, block, hay, &unwrapped);
             }
         }
         signals
     }
 
-    fn search(&mut self, library: &Library, lines: &[Line], hay: &Haystack) {
+    fn search(
+        &mut self,
+        library: &Library,
+        lines: &[Line],
+        hay: &Haystack,
+        unwrapped: &[Haystack],
+    ) {
         let text = hay.text().as_bytes();
         let possible = library.words.possible(text);
         for pattern in &library.patterns {
@@ -320,7 +326,12 @@ impl Signals {
             while let Some((start, end)) = library.find(pattern, text, from) {
                 let (index, within) = hay.line_at(start);
                 let line = &lines[index];
-                if signal.counts_in(line.origin) && !library.is_void(pattern.signal, &line.text) {
+                // The exception may stand behind a break.
+                let whole = unwrapped.iter().map(|hay| hay.line_with(index));
+                let is_void = std::iter::once(line.text.as_str())
+                    .chain(whole)
+                    .any(|text| library.is_void(pattern.signal, text));
+                if signal.counts_in(line.origin) && !is_void {
                     let quote = line.quote(within, within + (end - start));
                     self.seen.insert(pattern.signal, Seen { quote });
                     break;

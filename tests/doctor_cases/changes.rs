@@ -36,9 +36,6 @@ pub fn changed(case: &Case, seed: u64) -> Case {
     if rng.bool() {
         strangers(log, &mut rng);
     }
-    if rng.bool() {
-        colours(log, &mut rng);
-    }
     // Terminals break what a logger wrote; mail programs quote what was broken.
     let prefix_first = rng.bool();
     if prefix_first {
@@ -46,6 +43,10 @@ pub fn changed(case: &Case, seed: u64) -> Case {
     }
     if rng.bool() {
         *log = broken(log, &mut rng);
+    }
+    // Colours take no room on a line.
+    if rng.bool() {
+        colours(log, &mut rng);
     }
     if !prefix_first {
         prefixes(log, &mut rng);
@@ -198,7 +199,7 @@ fn quotation_marks(log: &mut [String]) {
 }
 
 /// Lines of programs and people that have nothing to do with it.
-const STRANGERS: [&str; 28] = [
+const STRANGERS: [&str; 26] = [
     "Hi everybody, I have been at this since yesterday and hope somebody can help.",
     "Thanks in advance!",
     "Here is the whole output:",
@@ -221,10 +222,8 @@ const STRANGERS: [&str; 28] = [
     "Seed set to 42",
     "Total parameters: 7,241,732,096",
     "[2/5] RUN apt-get update && apt-get install -y git",
-    "Get:1 http://archive.ubuntu.com/ubuntu noble InRelease [256 kB]",
     "-- Configuring done (0.4s)",
     "usb 1-4: new high-speed USB device number 9 using xhci_hcd",
-    "systemd[1]: Started Session 14 of User demo.",
     "The prompt was: a cat that plays chess",
     "I am on the newest commit of the main branch.",
 ];

@@ -67,6 +67,10 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
                 ledger.add(Cause::GfxNeedsOverride, weight, why);
                 ledger.add(Cause::GfxNotInWheel, -1.0, "");
             }
+            if natively && only_code && !overridden {
+                // The build names the target and the runtime finds no code for it all the same.
+                ledger.add(Cause::GfxNeedsOverride, 0.8, quote.clone());
+            }
             continue;
         }
         match fit {

@@ -53,6 +53,10 @@ fn by_lists_in_the_log(case: &Case<'_>, ledger: &mut Ledger) -> bool {
             device = device.or(mentioned.first().copied());
         }
     }
+    if !codes.is_empty() {
+        // A list that was broken goes on in the next line.
+        codes.extend(case.passages().filter_map(listed).flatten());
+    }
     let device = device.or_else(|| case.facts.gpus.capabilities().first().copied());
     let Some(device) = device else { return false };
     let fit = if codes.is_empty() {
@@ -106,6 +110,12 @@ fn fit_of_range(text: &str, gpu: Capability) -> Option<Fit> {
             .filter(|lowest| gpu < *lowest)
             .map(|_| Fit::TooOld)
     }
+}
+
+/// The list that a sentence of torch's ends with.
+fn listed(text: &str) -> Option<Vec<Capability>> {
+    let sentence = pattern!(r"(?i)(?:supports cuda capabilit\w+|arch[_ ]list\S*)([^.]+)");
+    Some(capabilities_in(&sentence.captures(text)?[1]))
 }
 
 /// `sm_86`, `compute_37` in a text.

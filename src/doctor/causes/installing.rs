@@ -52,10 +52,8 @@ fn wheels(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::NoWheel, 0.3, "");
     }
     // A list of versions that ends where a platform was dropped.
-    let dropped_mac = case.lines.iter().any(|line| {
-        line.text.contains("from versions:")
-            && line.text.contains("2.2.2)")
-            && line.text.contains("torch")
+    let dropped_mac = case.passages().any(|text| {
+        text.contains("from versions:") && text.contains("2.2.2)") && text.contains("torch")
     });
     if dropped_mac {
         let why = "the list of versions ends with 2.2.2, the last torch for Intel Macs";

@@ -24,7 +24,7 @@ use super::{
     facts::{Distro, Facts},
     ledger::Ledger,
     signals::Signals,
-    text::{Line, Origin, complains, lines_of},
+    text::{Haystack, Line, Origin, complains, lines_of},
 };
 use crate::types::Os;
 
@@ -38,6 +38,8 @@ pub struct Case<'a> {
     pub(super) facts: Facts,
     /// The wordings that were seen.
     pub(super) signals: Signals,
+    /// The log with its possible line breaks taken out.
+    unbroken: Vec<Haystack>,
 }
 
 impl<'a> Case<'a> {
@@ -48,8 +50,18 @@ impl<'a> Case<'a> {
             evidence,
             facts: Facts::of(evidence, &lines),
             signals: Signals::of(&lines),
+            unbroken: Haystack::unwrapped(&lines),
             lines,
         }
+    }
+
+    /// The lines, and the log's lines as they may have been before something broke them.
+    fn passages(&self) -> impl Iterator<Item = &str> {
+        let whole = self.unbroken.iter().flat_map(|hay| hay.text().lines());
+        self.lines
+            .iter()
+            .map(|line| line.text.as_str())
+            .chain(whole)
     }
 
     /// Whether a signal was seen.

@@ -34,7 +34,8 @@ fn driver_age(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.fill("build", build);
     }
     let complains = case.saw_any(&["driver-insufficient", "driver-found-version"])
-        || (case.saw("cuda-not-available") && cuda.driver_cuda.is_some());
+        || (case.saw("cuda-not-available")
+            && (cuda.driver_cuda.is_some() || cuda.driver.is_some()));
     let likely = torch.and_then(|torch| {
         let of_old = || {
             torch
@@ -198,6 +199,11 @@ fn kernel_module(case: &Case<'_>, ledger: &mut Ledger) {
     if case.saw("smi-cannot-communicate") && named {
         ledger.add(Cause::NoNvidiaGpu, -1.0, "");
     }
+    if case.saw("nvidia-nodes-missing") && named && !case.is_container() {
+        // What the module makes when it is loaded.
+        let why = case.quote("nvidia-nodes-missing");
+        ledger.add(Cause::KernelModuleNotLoaded, 1.8, why);
+    }
     if case.saw("secure-boot")
         && !named
         && !case.saw_any(&[
@@ -247,6 +253,10 @@ fn no_gpu(case: &Case<'_>, ledger: &mut Ledger) {
     }
     if gpus.has_amd() || case.saw("amd-machine") {
         ledger.add(Cause::NoNvidiaGpu, -2.4, "");
+        if case.saw("no-nvidia-gpu-said") {
+            // That is why a build for one is wrong here.
+            ledger.add(Cause::NoNvidiaGpu, -1.5, "");
+        }
     } else if let Some(intel) = gpus.intel.as_ref().filter(|_| !gpus.has_nvidia()) {
         let why = format!("{intel} — the graphics are Intel's");
         ledger.add(Cause::NoNvidiaGpu, 3.2, why);
@@ -304,12 +314,9 @@ fn visible_devices(case: &Case<'_>, ledger: &mut Ledger) {
             .next()
             .unwrap_or_default()
             .to_owned();
-        // Somebody wrote down that it is not set.
-        if [
-            "(not", "not", "unset", "(unset", "(unset)", "(none)", "null",
-        ]
-        .contains(&first.as_str())
-        {
+        // Somebody wrote down that it is not set: `(unset)`, `not set`.
+        let in_brackets = value.trim_start().starts_with('(') && !value.contains("empty");
+        if in_brackets || ["not", "unset", "undefined", "null"].contains(&first.as_str()) {
             continue;
         }
         let said = format!("{name} is `{value}`");

@@ -40,7 +40,7 @@ fn two_onnxruntimes(case: &Case<'_>, ledger: &mut Ledger) {
             || case.evidence.log.is_empty();
         ledger.add(
             Cause::TwoOnnxruntimes,
-            if concerned { 3.8 } else { 2.0 },
+            if concerned { 3.8 } else { 1.0 },
             why,
         );
     } else if let (Some(cpu), None) = (cpu, gpu)

@@ -57,8 +57,13 @@ fn benign(case: &Case<'_>, ledger: &mut Ledger) {
 
 /// A name is no failure.
 fn named_only(case: &Case<'_>, ledger: &mut Ledger) {
-    if case.saw("extension-named") && ledger.score(Cause::ExtensionForOtherTorch) < 1.0 {
-        ledger.add(Cause::ExtensionForOtherTorch, -1.0, "");
+    for (name, cause) in [
+        ("extension-named", Cause::ExtensionForOtherTorch),
+        ("building-extension", Cause::ToolkitUnfit),
+    ] {
+        if case.saw(name) && ledger.score(cause) <= 1.0 {
+            ledger.add(cause, -1.0, "");
+        }
     }
 }
 

@@ -133,7 +133,7 @@ impl CudaFacts {
     fn read_toolkits(&mut self, scan: &Scan<'_>) {
         let release = |found: &Captures<'_>| release(&found[1]);
         let toolkit = pattern!(
-            r"(?im)(?:\bcuda[ _-]?toolkit(?: version)?|\bnvcc(?: version)?|\bsystem cuda|\bcuda_home|\bcuda[ _]sdk|cuda compilation tools, release|^cuda(?:_version|_runtime)?: ?)[^0-9\n]{0,24}([0-9]{1,2}\.[0-9])"
+            r"(?im)(?:\bcuda[ _-]?toolkit(?: version)?|\bnvcc(?: version)?|\bsystem cuda|\bcuda_home|\bcuda[ _]sdk|cuda compilation tools, release|^(?:[a-z_ ]+_)?toolkit:|^cuda(?:_version|_runtime)?: ?)[^0-9\n]{0,24}([0-9]{1,2}\.[0-9])"
         );
         let folder = pattern!(r"(?i)/cuda-([0-9]{1,2}\.[0-9])\b");
         let installed = pattern!(

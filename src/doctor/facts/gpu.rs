@@ -248,7 +248,7 @@ impl GpuFacts {
         let nvidia = pattern!(
             r"(?i)\b(?:nvidia|geforce|quadro|tesla|rtx|gtx|gt|titan|jetson|dgx|a100|a800|a6000|a40|a10g|h100|h200|h800|h20|b200|b300|gb200|gb10|gh200|l40s?|v100s?|p100|k80|k40[cmt]?|orin|thor|xavier|tx2)(?:[ _-]?[a-z0-9]+){0,4}"
         );
-        for (found, line) in scan.all(nvidia) {
+        for (found, line) in scan.all_unwrapped(nvidia) {
             let text = &found[0];
             if pattern!(r"(?i)^nvidia[ _-]?[0-9]{3}(?:[^0-9]|$)").is_match(text) {
                 // A release of the driver.
@@ -272,7 +272,7 @@ impl GpuFacts {
         let amd = pattern!(
             r"(?i)\b(?:rx|radeon|instinct|mi(?:25|50|60|100|210|250x?|300[ax]?|325x|350x|355x)|vega|ryzen|w[67][0-9]00|r9[67]00|(?:680|780|880|890|610|8060)[ms]|raphael|phoenix|strix|cezanne|renoir)(?:[ _+-]?[a-z0-9]+){0,5}"
         );
-        for (found, line) in scan.all(amd) {
+        for (found, line) in scan.all_unwrapped(amd) {
             if line.origin != Origin::Amd
                 && let Some((gfx, _)) = amd_gfx(&found[0])
                 && !self
@@ -303,10 +303,8 @@ impl GpuFacts {
                 let start = heading.find(text).map_or(0, |found| found.start());
                 let (before, rest) = text.split_at(start);
                 // What follows the list's bracket is the GPU again.
-                let bracketed = rest.find('[').and_then(|open| {
-                    let close = rest[open..].find(']')?;
-                    rest[..open + close].contains("gfx").then_some(open + close)
-                });
+                let closes = rest.find(']');
+                let bracketed = closes.filter(|close| rest[..*close].contains("gfx"));
                 let (list, after) = rest.split_at(bracketed.unwrap_or(rest.len()));
                 self.add_targets(before, &line.quote(0, 0));
                 self.add_targets(after, &line.quote(0, 0));

@@ -30,7 +30,7 @@ impl Packages {
             packages.add(name, said, format!("package: {name} {said}"));
         }
         let named = pattern!(
-            r"(?i)(?:^|[\s\[\]('`,/])(torch(?:vision|audio|text|data|codec|ao)?|pytorch|triton(?:-windows)?|pytorch-triton(?:-rocm)?|xformers|flash[-_]attn|numpy|onnxruntime(?:-gpu|-rocm|-directml)?|ctranslate2|faster[-_]whisper|whisperx|bitsandbytes|transformers|diffusers|accelerate|vllm|sglang|tensorrt(?:-cu1[0-9])?|tensorflow(?:-gpu)?|jax(?:lib)?|llama[-_]cpp[-_]python|mmcv(?:-full)?|torch[-_](?:scatter|sparse|cluster|geometric)|insightface|opencv-python|cudatoolkit|pytorch-cuda|cupy-cuda[0-9x]+|nvidia-[a-z0-9-]+?-cu1[0-9]|nvidia-(?:cublas|cuda-runtime|cuda-nvrtc|cudnn|nvjitlink)|deepspeed|sageattention|detectron2|pytorch3d)(?: version)?(?: ?(?:==|=) ?|[ -]v?| {2,}|:? \(?|\t)([0-9]+(?:\.[0-9]+)+[0-9a-z.+_]*)"
+            r"(?i)(?:^|[\s\[\]('`,/])(torch(?:vision|audio|text|data|codec|ao)?|pytorch|triton(?:-windows)?|pytorch-triton(?:-rocm)?|xformers|flash[-_]attn|numpy|onnxruntime(?:-gpu|-rocm|-directml)?|ctranslate2|faster[-_]whisper|whisperx|bitsandbytes|transformers|diffusers|accelerate|vllm|sglang|tensorrt(?:-cu1[0-9])?|tensorflow(?:-gpu)?|jax(?:lib)?|llama[-_]cpp[-_]python|mmcv(?:-full)?|torch[-_](?:scatter|sparse|cluster|geometric)|insightface|opencv-python|cudatoolkit|pytorch-cuda|cupy-cuda[0-9x]+|nvidia-[a-z0-9-]+?-cu1[0-9]|nvidia-(?:cublas|cuda-runtime|cuda-nvrtc|cudnn|nvjitlink)|deepspeed|sageattention|detectron2|pytorch3d)(?: version)?(?: ?(?:==|=) ?|[ -]v?| to v?| {2,}|:? \(?|\t)([0-9]+(?:\.[0-9]+)+[0-9a-z.+_]*)"
         );
         for (found, line) in scan.all(named) {
             if line.origin == Origin::Package {
@@ -62,7 +62,22 @@ impl Packages {
             }
             packages.add(place.as_str(), &found[2], line.quote(0, 0));
         }
+        packages.read_command(scan);
         packages
+    }
+
+    /// The torch somebody asked for, where nothing says which one is there and nothing refused it.
+    fn read_command(&mut self, scan: &Scan<'_>) {
+        let command =
+            pattern!(r"(?i)\bpip3? install\b[^\n]{0,60}?\btorch==([0-9]+(?:\.[0-9]+)+[0-9a-z.+]*)");
+        let refused =
+            pattern!(r"(?i)no matching distribution|could not find a version|no solution");
+        if self.has("torch") || scan.all(refused).next().is_some() {
+            return;
+        }
+        if let Some((found, line)) = scan.all(command).next() {
+            self.add("torch", &found[1], line.quote(0, 0));
+        }
     }
 
     fn add(&mut self, name: &str, said: &str, quote: String) {

@@ -85,13 +85,13 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The first find that means something.
+    /// The first find that means something, one across a line break if there is no other.
     pub fn first<T>(
         &self,
         pattern: &Regex,
         mean: impl Fn(&Captures<'_>) -> Option<T>,
     ) -> Option<Known<T>> {
-        self.all(pattern).find_map(|(captures, line)| {
+        self.all_unwrapped(pattern).find_map(|(captures, line)| {
             let value = mean(&captures)?;
             Some(Known {
                 value,

@@ -4,7 +4,13 @@ use super::{
     Known, Release, release,
     scan::{Scan, pattern},
 };
-use crate::{doctor::evidence::Evidence, types::Os};
+use crate::{
+    doctor::{
+        evidence::Evidence,
+        text::{Line, Origin},
+    },
+    types::Os,
+};
 
 /// Families of Linux distributions that install packages alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +140,12 @@ impl System {
             (windows, Os::Windows),
         ]
         .into_iter()
-        .map(|(pattern, os)| (scan.all(pattern).count(), os))
+        .map(|(pattern, os)| {
+            // What somebody wrote down counts for more than a word in a log.
+            let weight = |line: &Line| if line.origin == Origin::Fact { 4 } else { 1 };
+            let weight: usize = scan.all(pattern).map(|(_, line)| weight(line)).sum();
+            (weight, os)
+        })
         .filter(|(count, _)| *count > 0)
         .max_by_key(|(count, _)| *count)
         .map(|(_, os)| os)

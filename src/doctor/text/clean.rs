@@ -5,7 +5,9 @@
 //! Unlike whitespace and quotation marks become like. Nothing here fails; what is not text becomes
 //! replacement characters.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::Regex;
 
 /// Bytes of a longer line that are looked at together.
 const PIECE: usize = 4096;
@@ -29,19 +31,28 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The readable lines of output, none of them empty, without what loggers put in front.
-pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
-    plain_lines(text)
-        .map(|line| without_prefixes(&line).trim().to_owned())
-        .filter(|line| !line.is_empty())
+/// The readable lines of output, none of them empty, without what loggers put in front. With each
+/// goes its width in columns as it stood.
+pub fn lines(text: &str) -> impl Iterator<Item = (String, usize)> + '_ {
+    cleaned(text)
+        .map(|line| {
+            let width = line.trim_end().chars().count();
+            (without_prefixes(line.trim()).trim().to_owned(), width)
+        })
+        .filter(|(line, _)| !line.is_empty())
 }
 
 /// The readable lines of a text, none of them empty.
 pub fn plain_lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    cleaned(text)
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+}
+
+fn cleaned(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
         .flat_map(pieces)
-        .map(|line| clean(line).trim().to_owned())
-        .filter(|line| !line.is_empty())
+        .map(clean)
 }
 
 /// A line, or overlapping pieces of a very long one.
@@ -135,6 +146,7 @@ fn without_prefixes(line: &str) -> &str {
         let shorter = after_quote(line)
             .or_else(|| after_time(line))
             .or_else(|| after_level(line))
+            .or_else(|| after_logger(line))
             .or_else(|| after_container(line));
         match shorter {
             Some(rest) if !rest.trim().is_empty() => line = rest.trim_start(),
@@ -144,8 +156,11 @@ fn without_prefixes(line: &str) -> &str {
     line
 }
 
-/// After `> ` of a quotation and `#12 3.456 ` of an image build.
+/// After `> ` of a quotation, `E   ` of pytest and `#12 3.456 ` of an image build.
 fn after_quote(line: &str) -> Option<&str> {
+    if let Some(rest) = line.strip_prefix("E   ") {
+        return Some(rest);
+    }
     if let Some(rest) = line.strip_prefix('>') {
         // A prompt of Python's shell is no quotation.
         return (!rest.starts_with(">>")).then_some(rest);
@@ -160,21 +175,18 @@ fn after_quote(line: &str) -> Option<&str> {
 /// After a time: `[2024-05-01 12:00:00,123]`, `2024-05-01T12:00:00Z`, `[   12.345678]`,
 /// `May  5 12:00:00 host kernel:`, `I0501 12:00:00.000000 123 file.cc:1]`, `12:00:00`.
 fn after_time(line: &str) -> Option<&str> {
-    let inner = line.strip_prefix('[').unwrap_or(line).trim_start();
-    let time = inner
-        .find(|c: char| !(c.is_ascii_digit() || "-/:.,TZ+ ".contains(c)))
-        .unwrap_or(inner.len());
-    let stamp = inner[..time].trim_end();
-    let digits = stamp.bytes().filter(u8::is_ascii_digit).count();
-    let is_clock = stamp.matches(':').count() >= 2 && digits >= 6;
-    if is_clock {
-        // `+00:00]`, ` |`, ` -` and the like may follow.
-        let rest = &inner[stamp.len()..];
+    static TIME: LazyLock<Regex> = LazyLock::new(|| {
+        let date = r"[0-9]{2,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}[T ,]{1,2}";
+        let clock = r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,:][0-9]+)?";
+        let zone = r"Z|(?: ?UTC)?(?: ?[+-][0-9]{2}:?[0-9]{2}\b)?";
+        // Or the seconds since the start of the kernel.
+        let text = format!(r"^(?:\[? *(?:{date})?{clock}(?:{zone})|\[ *[0-9]+\.[0-9]{{3,}} *\])");
+        Regex::new(&text).unwrap_or_else(|error| unreachable!("{error}"))
+    });
+    if let Some(found) = TIME.find(line) {
+        // `]`, ` |`, ` -` and the like may follow.
+        let rest = &line[found.end()..];
         return Some(rest.trim_start_matches([']', '|', ' ', '-', ':', ',']));
-    }
-    let in_brackets = line.starts_with('[') && inner[time..].starts_with(']');
-    if in_brackets && stamp.contains('.') && digits >= 6 {
-        return Some(&inner[time + 1..]);
     }
     after_syslog(line).or_else(|| after_glog(line))
 }
@@ -209,12 +221,25 @@ fn after_glog(line: &str) -> Option<&str> {
     (head.len() < 120 && head.contains(':')).then_some(rest)
 }
 
+const LEVELS: [&str; 11] = [
+    "DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "TRACE", "stderr", "stdout",
+    "kernel",
+];
+
+/// After `package.module - INFO - ` of Python's loggers.
+fn after_logger(line: &str) -> Option<&str> {
+    let (name, rest) = line.split_once(" - ")?;
+    let (level, rest) = rest.split_once(" - ")?;
+    let is_name = !name.is_empty()
+        && name.len() <= 60
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-[]".contains(c));
+    (is_name && LEVELS.contains(&level.trim())).then_some(rest)
+}
+
 /// After `INFO:`, `[ERROR]`, `WARNING 05-01 12:00:00 [file.py:12] ` and the like.
 fn after_level(line: &str) -> Option<&str> {
-    const LEVELS: [&str; 11] = [
-        "DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "TRACE", "stderr",
-        "stdout", "kernel",
-    ];
     let inner = line.strip_prefix('[').unwrap_or(line);
     let level = LEVELS.iter().find(|level| inner.starts_with(**level))?;
     let rest = &inner[level.len()..];
@@ -252,7 +277,7 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> Vec<String> {
-        lines(text).collect()
+        lines(text).map(|(line, _)| line).collect()
     }
 
     #[test]
@@ -283,6 +308,10 @@ mod tests {
             "(EngineCore_0 pid=12) lost",
             "#12 3.456 lost",
             "[INFO] lost",
+            "E   lost",
+            "2024-05-01 12:00:00+02:00 lost",
+            "[12:00:00] lost",
+            "2024-05-01 12:00:00,123 - root - INFO - lost",
         ] {
             assert_eq!(all(line), ["lost"], "{line}");
         }
@@ -290,6 +319,7 @@ mod tests {
         for line in [
             "ERROR: No matching",
             "12.3",
+            "1.5.0+cpu",
             "4 GPUs",
             ">>> import torch",
             "a | b | c d | e",
@@ -297,6 +327,7 @@ mod tests {
             assert!(line.ends_with(all(line)[0].as_str()), "{line}");
         }
         assert_eq!(all("ERROR: No matching"), ["ERROR: No matching"]);
+        assert_eq!(all("12:00:00 2.8.0+cpu None"), ["2.8.0+cpu None"]);
     }
 
     #[test]

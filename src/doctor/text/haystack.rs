@@ -26,7 +26,7 @@ impl Haystack {
     /// with nothing, since some programs break within words. Empty where nothing looks broken.
     pub fn unwrapped(lines: &[Line]) -> Vec<Self> {
         let log: Vec<&Line> = lines.iter().filter(|l| l.origin == Origin::Log).collect();
-        let widths: Vec<usize> = log.iter().map(|l| l.text.chars().count()).collect();
+        let widths: Vec<usize> = log.iter().map(|line| line.width).collect();
         let broken: Vec<bool> = (0..log.len())
             .map(|i| is_broken(&log, &widths, i))
             .collect();
@@ -61,6 +61,16 @@ impl Haystack {
         &self.text
     }
 
+    /// What stands on one line of the text together with a line, by its index.
+    pub fn line_with(&self, index: usize) -> &str {
+        let Some((start, _)) = self.starts.get(index) else {
+            return "";
+        };
+        let before = self.text[..*start].rfind('\n').map_or(0, |end| end + 1);
+        let after = self.text[*start..].find('\n');
+        &self.text[before..after.map_or(self.text.len(), |end| start + end)]
+    }
+
     /// The index of the line at a byte of the text, and the byte within the line.
     pub fn line_at(&self, place: usize) -> (usize, usize) {
         let after = self.starts.partition_point(|(start, _)| *start <= place);
@@ -93,6 +103,7 @@ mod tests {
         let line = |(place, text): (usize, &&str)| Line {
             origin: Origin::Log,
             number: place + 1,
+            width: text.chars().count(),
             text: (*text).to_owned(),
         };
         texts.iter().enumerate().map(line).collect()
@@ -117,6 +128,8 @@ mod tests {
         let hays = Haystack::unwrapped(&lines);
         assert!(hays[0].text().contains("the pro gram; update it\nshort"));
         assert!(hays[1].text().contains("the program; update it\nshort"));
+        assert!(hays[1].line_with(1).ends_with("program; update it"));
+        assert_eq!(hays[1].line_with(2), "short");
         assert!(Haystack::unwrapped(&log(&["a", "b"])).is_empty());
     }
 }

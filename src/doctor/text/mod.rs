@@ -49,6 +49,8 @@ pub struct Line {
     pub origin: Origin,
     /// Its number in the log as it was given, from 1; for other origins its place.
     pub number: usize,
+    /// Columns it took as it stood, with what loggers put in front.
+    pub width: usize,
     /// What it says.
     pub text: String,
 }
@@ -90,6 +92,7 @@ pub fn lines_of(evidence: &Evidence) -> Vec<Line> {
             lines.push(Line {
                 origin,
                 number,
+                width: text.chars().count(),
                 text,
             });
         }
@@ -162,6 +165,7 @@ mod tests {
         let line = Line {
             origin: Origin::Log,
             number: 7,
+            width: 806,
             text,
         };
         let quote = line.quote(800, 806);

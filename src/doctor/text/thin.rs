@@ -13,7 +13,7 @@ use aho_corasick::AhoCorasick;
 
 use super::{Line, Origin, clean};
 
-/// A log with more lines than this is thinned of lines that differ in numbers only.
+/// A log with more lines than this loses lines that differ in numbers only.
 const MANY_LINES: usize = 2_000;
 /// Bytes that are read of the beginning and of the end of what is left.
 const HEAD: usize = 192 << 10;
@@ -61,29 +61,60 @@ const COMPLAINTS: [&str; 34] = [
     "conflict",
 ];
 
+/// Words that are worth a look in the middle of a long log, though things that work say them too.
+const HINTS: [&str; 16] = [
+    "warn",
+    "fallen",
+    "lost",
+    "busy",
+    "insufficient",
+    "ignor",
+    "out of memory",
+    "space left",
+    "xid",
+    "too small",
+    "exceed",
+    "corrupt",
+    "stuck",
+    "not compatible",
+    "no longer",
+    "does not",
+];
+
 /// Whether a line has a word of complaint.
 pub fn complains(text: &str) -> bool {
-    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-        AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(COMPLAINTS)
-            .unwrap_or_else(|error| unreachable!("{error}"))
-    });
+    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| any_of(&COMPLAINTS));
     WORDS.is_match(text)
+}
+
+/// Whether a line of a long log is worth reading.
+fn tells(text: &str) -> bool {
+    static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| any_of(&HINTS));
+    complains(text) || WORDS.is_match(text)
+}
+
+fn any_of(words: &[&str]) -> AhoCorasick {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
+        .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// The readable lines of a log, as many as are worth reading.
 pub(super) fn log_lines(log: &[String]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut seen = HashMap::new();
+    let bytes: usize = log.iter().map(String::len).sum();
+    let is_long = log.len() > MANY_LINES || bytes > HEAD + MIDDLE + TAIL;
     for (place, text) in log.iter().enumerate() {
-        for text in clean::lines(text) {
-            if log.len() > MANY_LINES && again(&mut seen, &text) {
+        for (text, width) in clean::lines(text) {
+            if is_long && again(&mut seen, &text) {
                 continue;
             }
             lines.push(Line {
                 origin: Origin::Log,
                 number: place + 1,
+                width,
                 text,
             });
         }
@@ -116,7 +147,7 @@ fn shortened(mut lines: Vec<Line>) -> Vec<Line> {
     kept[tail..].fill(true);
     let mut left = MIDDLE;
     for index in (head..tail).rev() {
-        if !complains(&lines[index].text) {
+        if !tells(&lines[index].text) {
             continue;
         }
         for near in index.saturating_sub(AROUND)..(index + AROUND + 1).min(lines.len()) {
