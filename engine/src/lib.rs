@@ -1,0 +1,10 @@
+//! GGUF models, run natively: no C++, no BLAS, no Python.
+//!
+//! The crate knows files and memory, no network, no terminal and no package store, and can be used
+//! by itself. Rooms, top floor first; a room uses what is below it:
+//!
+//! | room | job |
+//! |---|---|
+//! | [`gguf`] | the file format: metadata, tensors, reading and writing |
+
+pub mod gguf;
