@@ -103,6 +103,37 @@ fn an_older_release_is_not_put_on_a_toolkit_it_was_not_built_for() {
 }
 
 #[test]
+fn a_release_without_the_extra_for_the_gpu_is_no_way_to_it() {
+    let world = world();
+    for (release, has_extra) in [("0.9", false), ("1.0", true)] {
+        let mut wheel = Wheel::command("writer", release);
+        if has_extra {
+            wheel = wheel.extra("cuda13", &["engine"]);
+        }
+        world.index().add(wheel);
+    }
+    let engine = Wheel::library("engine", "1.0").requires("no-such-package");
+    world.index().add(engine);
+    let gpu = "[accelerators.cuda]\nversion = \">=13\"\nextras = [\"cuda13\"]\n[accelerators.cpu]";
+    let text = index_tool("writer", "version = \">=1\"", "").replace("[accelerators.cpu]", gpu);
+    let manifest = world.manifest("writer", &text);
+    let machine = world.host(&nvidia("580.95.05", (8, 6)));
+    let run = world.aienv(&["plan", &manifest, "--host", &machine, "--json"]);
+    assert_eq!(told(&ways(run.ok())), [""; 0]);
+    world
+        .aienv(&[
+            "plan",
+            &format!("{manifest}==0.9"),
+            "--accel",
+            "cuda",
+            "--host",
+            &machine,
+        ])
+        .fails(1)
+        .names("writer[cuda13] 0.9 has no extra `cuda13`");
+}
+
+#[test]
 fn a_card_no_release_runs_on_gets_no_way() {
     let world = world();
     let manifest = server(&world);

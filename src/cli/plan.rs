@@ -140,6 +140,8 @@ pub fn totals(plan: &Plan, manager: &Manager) -> String {
     text += &match (bytes, unknown) {
         (0, 0) => "nothing to download".to_owned(),
         (bytes, 0) => format!("{} to download", human_bytes(bytes)),
+        (0, 1) => "1 file of unknown size to download".to_owned(),
+        (0, n) => format!("{n} files of unknown size to download"),
         (bytes, n) => format!(
             "{} to download and {n} files of unknown size",
             human_bytes(bytes)

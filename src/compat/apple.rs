@@ -88,6 +88,14 @@ impl AppleFacts {
         let row = self.mps.iter().find(|row| row.torch <= *torch)?;
         Some(&row.macos)
     }
+
+    /// The versions of macOS above one from which on torch does more on a Mac with Apple silicon,
+    /// lowest first. Every such Mac runs all of them.
+    pub fn later_macos(&self, (major, minor): (u16, u16)) -> Vec<&Version> {
+        let has = Version::new([u64::from(major), u64::from(minor)]);
+        let floors = self.mps.iter().rev().map(|row| &row.macos);
+        floors.filter(|floor| **floor > has).collect()
+    }
 }
 
 #[cfg(test)]

@@ -557,6 +557,18 @@ impl Candidates {
         Some((lowest, highest))
     }
 
+    /// Whether a set holds a version that comes into question: no pre-release beside releases, and
+    /// none that was found to be unusable.
+    pub fn any_choice(&self, set: &VersionSet) -> bool {
+        let out = |candidate: &Candidate| {
+            let usable = candidate.usable.get();
+            (candidate.prerelease && !self.only_prereleases)
+                || usable.is_some_and(|usable| usable.yanked || usable.why_not.is_some())
+        };
+        let mut list = self.list.iter();
+        list.any(|candidate| set.contains(&candidate.version) && !out(candidate))
+    }
+
     /// Whether there are versions, usable or not, that a set does not hold.
     pub fn any_outside(&self, set: &VersionSet) -> bool {
         self.list

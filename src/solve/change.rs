@@ -26,6 +26,8 @@ pub enum Change {
     ToolVersion(Version),
     /// This NVIDIA driver in place of the machine's, or where there is none.
     Driver(#[serde(with = "spelled")] Version),
+    /// This version of macOS, on a Mac.
+    Macos(Version),
     /// The user may open the devices of AMD GPUs (on most systems: the group `render`).
     DeviceAccess,
     /// The torch wheel indexes can be reached. Neither request nor machine changes.
@@ -72,6 +74,12 @@ impl Change {
                 }
                 Cow::Owned(host)
             }
+            Self::Macos(version) => {
+                let mut host = host.clone();
+                host.os.name = format!("macOS {version}");
+                host.os.version = version.to_string();
+                Cow::Owned(host)
+            }
             Self::DeviceAccess => {
                 let mut host = host.clone();
                 if let Some(amd) = &mut host.amd {
@@ -99,7 +107,7 @@ impl Change {
             }
             Self::DropOnlyWheels => changed.only_wheels = false,
             Self::ToolVersion(version) => changed.version = Some(exactly(version)),
-            Self::Driver(_) | Self::DeviceAccess | Self::TorchIndexes => {}
+            Self::Driver(_) | Self::Macos(_) | Self::DeviceAccess | Self::TorchIndexes => {}
         }
         changed
     }
@@ -150,6 +158,10 @@ mod tests {
             (
                 Change::Driver("580.95.05".parse().unwrap()),
                 r#"{"kind":"driver","value":"580.95.05"}"#,
+            ),
+            (
+                Change::Macos("14.0".parse().unwrap()),
+                r#"{"kind":"macos","value":"14.0"}"#,
             ),
             (
                 Change::AllowBuild(["av".parse().unwrap()].into()),

@@ -34,6 +34,8 @@ pub struct Explanation {
     pub way_out: Option<String>,
     /// Packages that stand in the way only because they may not be built.
     pub source_only: BTreeSet<PackageName>,
+    /// Packages with versions that are out for what their own files say, or do not say.
+    pub unreadable: BTreeSet<PackageName>,
     /// Something that the host lacks is among the facts.
     pub about_host: bool,
     /// The versions of torch that are wanted, where the build that was tried has none of them.
@@ -67,6 +69,11 @@ impl Explanation {
         for leaf in &leaves {
             told.extend(teller.tell(leaf));
         }
+        let unreadable = leaves.iter().filter_map(|leaf| match leaf {
+            External::Custom(of, _, _) => of.name().cloned(),
+            _ => None,
+        });
+        let unreadable = unreadable.collect();
         let torch_wanted = leaves.iter().find_map(|leaf| teller.torch_wanted(leaf));
         told.extend(teller.rules(tree));
         // Stable: within a rank the order of the derivation stays.
@@ -74,13 +81,13 @@ impl Explanation {
         let source_only = told.iter().filter_map(|fact| fact.source_only.clone());
         let source_only = source_only.collect();
         let about_host = told.iter().any(|fact| fact.rank == Rank::Host);
-        // The first is nearest to the cause.
-        let way_out = told.iter().find_map(|fact| fact.way_out.clone());
         let mut seen = HashSet::new();
         told.retain(|fact| seen.insert(fact.text.clone()));
         if told.iter().any(|fact| fact.rank != Rank::Aside) {
             told.retain(|fact| fact.rank != Rank::Aside);
         }
+        // The first is nearest to the cause.
+        let way_out = told.iter().find_map(|fact| fact.way_out.clone());
         let mut facts: Vec<_> = told.into_iter().map(|fact| fact.text).collect();
         if facts.len() > MOST {
             let more = facts.len() - (MOST - 1);
@@ -96,6 +103,7 @@ impl Explanation {
             facts,
             way_out: Some(way_out),
             source_only,
+            unreadable,
             about_host,
             torch_wanted,
         }
@@ -326,7 +334,12 @@ impl Teller<'_> {
                 return Vec::new();
             }
             package if *wanted == VersionSet::full() => format!("{subject} needs {package}"),
-            package => format!("{subject} needs {package} {}", describe(wanted)),
+            package => match package.name() {
+                Some(name) if wanted.iter().count() > 1 => {
+                    format!("{subject} needs {package} {}", self.versions(name, wanted))
+                }
+                _ => format!("{subject} needs {package} {}", describe(wanted)),
+            },
         };
         vec![Fact::new(rank, text)]
     }
@@ -421,7 +434,8 @@ impl Teller<'_> {
         format!("{participant} {versions}")
     }
 
-    /// The versions of a package in a set: `2.9.0 to 2.15.0` where the set holds all between.
+    /// The versions of a package in a set: `2.9.0 to 2.15.0` where the set holds all between
+    /// that come into question.
     fn versions(&self, name: &PackageName, set: &VersionSet) -> String {
         let source = self.provider.source;
         let Ok(candidates) = source.of(name) else {
@@ -432,7 +446,7 @@ impl Teller<'_> {
             Some((low, high)) if *set != VersionSet::full() && set.iter().count() > 1 => {
                 let between = VersionSet::between(low.clone(), high.clone());
                 let holes = between.intersection(&set.complement());
-                if candidates.ends(&holes).is_none() {
+                if !candidates.any_choice(&holes) {
                     format!("{low} to {high}")
                 } else {
                     describe(set)

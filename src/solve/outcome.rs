@@ -44,6 +44,7 @@ pub fn plan_of(
     notes.extend(asked.option.notes.iter().cloned());
     let visibility = accelerators::visibility(
         request.host,
+        manifest,
         asked.option,
         accelerator,
         torch(&resolution),

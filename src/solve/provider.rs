@@ -203,6 +203,11 @@ impl<'a> Provider<'a> {
         }
         if let Part::Extra(extra) = part {
             dependencies.remove(&Participant::Extra(name.clone(), extra.clone()));
+            // Of the tool itself an extra is what makes the build the one it is said to be.
+            let is_tool = self.problem.primary.as_ref() == Some(name);
+            if is_tool && dependencies.is_empty() && !metadata.provides_extra.contains(extra) {
+                return Ok(Err(format!("has no extra `{extra}`")));
+            }
             merge(
                 &mut dependencies,
                 [(own, VersionSet::singleton(version.clone()))].into(),

@@ -68,7 +68,18 @@ fn without_kind(request: &Request<'_>) -> Option<String> {
 
 /// What decides of a machine, in one line: GPUs, their driver, the system.
 pub fn machine(host: &Host) -> String {
-    let mut parts: Vec<String> = host.gpus.iter().map(card).collect();
+    let mut cards: Vec<(String, usize)> = Vec::new();
+    for told in host.gpus.iter().map(card) {
+        match cards.iter_mut().find(|(known, _)| *known == told) {
+            Some((_, count)) => *count += 1,
+            None => cards.push((told, 1)),
+        }
+    }
+    let cards = cards.into_iter().map(|(told, count)| match count {
+        1 => told,
+        _ => format!("{count} × {told}"),
+    });
+    let mut parts: Vec<String> = cards.collect();
     if host.gpus.is_empty() {
         parts.push("no GPU".to_owned());
     }

@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     catalog::manifest::AcceleratorKind,
-    compat::{rocm::RocmFacts, torch::TorchFacts},
+    compat::{apple::AppleFacts, rocm::RocmFacts, torch::TorchFacts},
     host::{Host, NvidiaDriver},
     index::{IndexId, PackageIndex},
-    types::{Accelerator, PackageName, PythonVersion, Version, VersionSpecifiers},
+    types::{Accelerator, Arch, PackageName, PythonVersion, Version, VersionSpecifiers},
 };
 
 /// Ways that are told at most.
@@ -256,7 +256,7 @@ impl<'s, 'r> Search<'s, 'r> {
             return;
         }
         let change = Change::AllowBuild(missing.clone());
-        if !self.try_out(change.clone()) && self.index.met_unbuilt(&missing) {
+        if !self.try_out(change.clone()) && self.waits_for_a_build(&change, &missing) {
             let text = format!(
                 "{} may help: what it needs is known only after building it",
                 told(&change, self.request)
@@ -265,14 +265,43 @@ impl<'s, 'r> Search<'s, 'r> {
         }
     }
 
+    /// Whether all that stands in the way after a change is that a package of these tells what it
+    /// needs only when it is built.
+    fn waits_for_a_build(&self, change: &Change, names: &BTreeSet<PackageName>) -> bool {
+        if !self.index.met_unbuilt(names) {
+            return false;
+        }
+        let changed = change.request(self.request, self.request.host);
+        match attempt(&changed, &self.index) {
+            Err(SolveError::NoSolution { explanation, .. }) => {
+                !explanation.unreadable.is_disjoint(names)
+            }
+            _ => false,
+        }
+    }
+
     /// What could be changed on the machine.
     fn machine(&mut self) {
-        for driver in drivers::worth_trying(self.request.host) {
+        let host = self.request.host;
+        for driver in drivers::worth_trying(host) {
             let change = Change::Driver(driver);
             if self.brings_builds(&change) && self.try_out(change) {
                 break;
             }
         }
+        if let (Some(macos), Arch::Aarch64) = (host.target().macos, host.cpu.arch) {
+            for later in AppleFacts::embedded().later_macos(macos) {
+                // Whoever updates for the processor is told from where on the GPU computes.
+                if self.try_out(Change::Macos(later.clone())) && self.last_is_on_a_gpu() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn last_is_on_a_gpu(&self) -> bool {
+        let result = self.found.last().and_then(|way| way.result.as_ref());
+        result.is_some_and(|result| result.accelerator != Accelerator::Cpu)
     }
 
     /// Whether a change of the machine makes builds possible that were not.
@@ -369,6 +398,7 @@ fn told(change: &Change, request: &Request<'_>) -> String {
                 _ => format!("NVIDIA driver {spelled} or newer"),
             }
         }
+        Change::Macos(version) => format!("macOS {version} or newer"),
         Change::DeviceAccess => {
             let groups = &RocmFacts::embedded().needs.groups;
             format!(

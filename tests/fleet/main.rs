@@ -3,7 +3,8 @@
 //!
 //! - `hosts.toml` has the machines, `index.bin` the recorded indexes, `trees.toml` what source
 //!   trees require, `snapshots/` what each machine gets;
-//! - `cargo test --test fleet -- --ignored record --nocapture` records anew.
+//! - `cargo test --test fleet -- --ignored record --nocapture` records anew;
+//! - `cargo test --test fleet -- --ignored serve --nocapture` serves the record to the program.
 #![allow(clippy::unwrap_used)]
 
 mod check;
@@ -14,6 +15,7 @@ mod hosts;
 mod mutations;
 mod record;
 mod recorder;
+mod serve;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;
@@ -167,7 +169,8 @@ fn every_way_out_leads_where_it_says() {
                 let taken = ways::take(&planned.fleet, tool, machine, way);
                 let why = match taken {
                     Err(why) => why,
-                    Ok((tool, machine, plan)) => {
+                    Ok(None) => return None,
+                    Ok(Some((tool, machine, plan))) => {
                         let manifest = &tool.loaded.manifest;
                         let violations = checker.check(&machine, manifest, &plan);
                         format!("`{}`: {}", way.text, violations.first()?)
@@ -177,13 +180,13 @@ fn every_way_out_leads_where_it_says() {
             })
         })
         .collect();
-    planned.index.assert_complete();
     assert!(
         wrong.is_empty(),
         "{} mistakes:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
+    planned.index.assert_complete();
 }
 
 #[test]
@@ -269,4 +272,11 @@ fn write_machines() {
 #[ignore = "asks the real indexes and writes tests/fleet/index.bin"]
 fn record() {
     recorder::record();
+}
+
+#[test]
+#[ignore = "serves the recorded indexes on the loopback until it is ended"]
+fn serve_the_record() {
+    let folder = tempfile::tempdir().unwrap();
+    serve::serve(RecordedIndex::open(), &machines(), folder.path());
 }

@@ -2,7 +2,7 @@
 
 use super::{AcceleratorChoices, AcceleratorOption, Wanted, default_build, series};
 use crate::{
-    catalog::manifest::AcceleratorKind,
+    catalog::manifest::{AcceleratorKind, AcceleratorNeeds},
     compat::{
         cuda::{Capability, Code, CudaFacts},
         torch::TorchRelease,
@@ -52,6 +52,22 @@ pub fn driver_os(host: &Host) -> Os {
     }
 }
 
+/// The lowest compute capability that a manifest asks for.
+pub fn least_capability(needs: &AcceleratorNeeds) -> Option<Capability> {
+    needs.min_compute_capability.as_ref()?.parse().ok()
+}
+
+/// Why a GPU is not for a tool that asks for a compute capability.
+pub fn too_old(title: &str, least: Capability, nvidia: &Nvidia<'_>) -> String {
+    let Nvidia {
+        gpu, capability, ..
+    } = nvidia;
+    format!(
+        "{title} needs compute capability {least}, the {} has {capability}",
+        gpu.name
+    )
+}
+
 /// Adds the builds for one GPU, or why there are none.
 pub fn add(wanted: Wanted<'_>, choices: &mut AcceleratorChoices) {
     let nvidia = match Nvidia::of(wanted.host, wanted.gpu) {
@@ -59,13 +75,10 @@ pub fn add(wanted: Wanted<'_>, choices: &mut AcceleratorChoices) {
         Err(why) => return choices.reject(format!("CUDA: {why}")),
     };
     let capability = nvidia.capability;
-    let least = wanted.needs.min_compute_capability.as_ref();
-    let least = least.and_then(|text| text.parse::<Capability>().ok());
+    let least = least_capability(wanted.needs);
     if let Some(least) = least.filter(|least| capability < *least) {
-        return choices.reject(format!(
-            "CUDA: {} needs compute capability {least}, the {} has {capability}",
-            wanted.title, nvidia.gpu.name
-        ));
+        let why = too_old(wanted.title, least, &nvidia);
+        return choices.reject(format!("CUDA: {why}"));
     }
     let served_before = choices.options.iter().any(|option| {
         option.kind == AcceleratorKind::Cuda

@@ -12,6 +12,7 @@ use super::{
     release_of, rocm,
 };
 use crate::{
+    catalog::manifest::Manifest,
     compat::{rocm::RocmFacts, torch::TorchFacts},
     host::{Gpu, GpuVendor, Host},
     types::{Accelerator, Version},
@@ -29,6 +30,7 @@ pub struct Visibility {
 /// What a plan with this build and this torch does about the GPUs of a host.
 pub fn visibility(
     host: &Host,
+    manifest: &Manifest,
     option: &AcceleratorOption,
     accelerator: Accelerator,
     torch: Option<&Version>,
@@ -47,12 +49,20 @@ pub fn visibility(
     match accelerator {
         Accelerator::Cuda(..) => {
             let release = torch.and_then(|torch| release_of(facts, torch));
+            let needs = manifest.accelerators.get(&option.kind);
             let serves = |gpu: &Gpu| -> Result<(), String> {
+                let nvidia = Nvidia::of(host, gpu);
+                if let (Some(needs), Ok(nvidia)) = (needs, &nvidia)
+                    && let Some(least) = cuda::least_capability(needs)
+                    && nvidia.capability < least
+                {
+                    return Err(cuda::too_old(&manifest.title, least, nvidia));
+                }
                 // Without torch nothing is known of what the tool has code for.
                 let Some(release) = release else {
                     return Ok(());
                 };
-                let nvidia = Nvidia::of(host, gpu)?;
+                let nvidia = nvidia?;
                 if nvidia.is_served(release, accelerator) {
                     return Ok(());
                 }

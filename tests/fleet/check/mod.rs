@@ -118,7 +118,7 @@ impl Checker {
         if kind_of(lock.accelerator) == AcceleratorKind::Rocm && !told {
             found.extend(devices(&machine.host).err());
         }
-        found.extend(self.visible(&machine.host, lock));
+        found.extend(self.visible(&machine.host, manifest, lock));
         found.extend(self.packages(&machine.host, manifest, lock));
         found
     }
@@ -336,9 +336,9 @@ impl Checker {
         Err(why)
     }
 
-    /// Cards that the build has no code for are hidden from the tool, the others are not; a card
-    /// that passes as another is told to.
-    fn visible(&self, host: &Host, lock: &Lock) -> Vec<Violation> {
+    /// Cards that the build has no code for, or that are too old for the tool, are hidden from it,
+    /// the others are not; a card that passes as another is told to.
+    fn visible(&self, host: &Host, manifest: &Manifest, lock: &Lock) -> Vec<Violation> {
         let torch = planned(lock, "torch");
         let (vendor, variable) = match lock.accelerator {
             Accelerator::Cuda(..) => (GpuVendor::Nvidia, "CUDA_VISIBLE_DEVICES"),
@@ -365,7 +365,7 @@ impl Checker {
         let mut found = Vec::new();
         for (at, card) in cards.iter().enumerate() {
             let visible = shown.as_ref().is_none_or(|shown| shown.contains(&at));
-            let served = self.serves(host, card, lock, torch);
+            let served = self.serves(host, card, lock, torch) && is_wanted(card, manifest, lock);
             if visible != served {
                 let text = format!(
                     "{variable}: {} is served: {served}, visible: {visible}",
@@ -451,16 +451,22 @@ impl Checker {
             return Vec::new();
         };
         let mut toolkits: BTreeSet<Version> = BTreeSet::new();
+        // nvidia-…-cu12, and the lowest where there are several: the one that fits is loaded.
+        let mut lowest: BTreeMap<&str, u64> = BTreeMap::new();
         for package in &lock.packages {
             let name = package.name.as_ref();
             toolkits.extend(self.facts.toolkits(name, &package.version).cloned());
-            // nvidia-…-cu12
-            let major = name
+            let library = name
                 .strip_prefix("nvidia-")
                 .and_then(|name| name.rsplit_once("-cu"));
-            let major = major.and_then(|(_, major)| major.parse::<u64>().ok());
-            toolkits.extend(major.map(|major| Version::new([major, 0])));
+            if let Some((library, major)) = library
+                && let Ok(major) = major.parse()
+            {
+                let known = lowest.entry(library).or_insert(major);
+                *known = major.min(*known);
+            }
         }
+        toolkits.extend(lowest.values().map(|major| Version::new([*major, 0])));
         let refused = toolkits
             .iter()
             .filter_map(|cuda| self.starts(cuda, driver, host).err());
@@ -639,5 +645,22 @@ pub fn kind_of(accelerator: Accelerator) -> AcceleratorKind {
         Accelerator::Rocm(..) => AcceleratorKind::Rocm,
         Accelerator::Xpu => AcceleratorKind::Xpu,
         Accelerator::Mps => AcceleratorKind::Mps,
+    }
+}
+
+/// Whether a card has the compute capability that the manifest asks for.
+fn is_wanted(card: &Gpu, manifest: &Manifest, lock: &Lock) -> bool {
+    let needs = manifest.accelerators.get(&kind_of(lock.accelerator));
+    let least = needs.and_then(|needs| needs.min_compute_capability.as_ref());
+    match (least, card.compute_capability) {
+        (Some(least), Some((major, minor))) => {
+            let (wanted_major, wanted_minor) = least.split_once('.').unwrap();
+            let wanted = (
+                wanted_major.parse::<u16>().unwrap(),
+                wanted_minor.parse::<u16>().unwrap(),
+            );
+            (u16::from(major), u16::from(minor)) >= wanted
+        }
+        _ => true,
     }
 }
