@@ -5,6 +5,8 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`quant`] | numbers in blocks: dequantising, quantising, dot products |
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
 pub mod gguf;
+pub mod quant;
