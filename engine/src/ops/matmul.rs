@@ -1,0 +1,231 @@
+//! Products of weights with the vectors of a batch: the one place where nearly all time goes.
+//!
+//! A panel of rows is turned into numbers once and multiplied by every vector of the batch. A dot
+//! product is summed in [`LANES`] interleaved partial sums, whatever the panel and the batch, so a
+//! token's result is the same whether it is computed alone or among others.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::Matrix;
+use super::disjoint::Disjoint;
+use crate::threads::Pool;
+
+/// Rows turned into numbers at a time: small enough to stay in the second-level cache.
+const PANEL: usize = 16;
+/// Rows multiplied at a time, so that a vector is loaded once for all of them.
+const STRIP: usize = 4;
+/// Partial sums of a dot product.
+const LANES: usize = 8;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Some vectors that one matrix of several is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Which matrix.
+    pub matrix: usize,
+    /// Which products, in the order of the output.
+    pub products: Range<usize>,
+}
+
+/// `out` becomes the product of `weight` with each of the vectors in `x`, one after the other.
+///
+/// # Panics
+///
+/// The lengths of `x` and `out` do not belong to the same number of vectors.
+pub fn matmul(pool: &Pool, weight: &Matrix, x: &[f32], out: &mut [f32]) {
+    let count = x.len() / weight.columns();
+    let groups = [Group {
+        matrix: 0,
+        products: 0..count,
+    }];
+    matmul_grouped(pool, std::slice::from_ref(weight), &groups, x, &|i| i, out);
+}
+
+/// As [`matmul`], with a matrix for each group of products. Product `i` takes vector `source(i)`.
+/// All matrices have one shape.
+///
+/// # Panics
+///
+/// A vector or a product lies outside of `x` or `out`, or products overlap.
+pub fn matmul_grouped(
+    pool: &Pool,
+    matrices: &[Matrix],
+    groups: &[Group],
+    x: &[f32],
+    source: &(dyn Fn(usize) -> usize + Sync),
+    out: &mut [f32],
+) {
+    let Some(first) = matrices.first() else {
+        return;
+    };
+    let (rows, columns) = (first.rows(), first.columns());
+    let ordered = groups
+        .windows(2)
+        .all(|pair| pair[0].products.end <= pair[1].products.start);
+    assert!(ordered, "groups of products overlap");
+    let panels = rows.div_ceil(PANEL);
+    let out = Disjoint::new(out);
+    pool.run(panels * groups.len(), &|chunk| {
+        let (group, panel) = (&groups[chunk / panels], chunk % panels);
+        let matrix = &matrices[group.matrix];
+        let panel_rows = panel * PANEL..rows.min((panel + 1) * PANEL);
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(PANEL * columns, 0.0);
+            let weights = &mut scratch[..panel_rows.len() * columns];
+            matrix.dequantize(panel_rows.clone(), weights);
+            for product in group.products.clone() {
+                let at = source(product) * columns;
+                // SAFETY: products of groups do not overlap, as asserted above, and within a
+                // product each panel has its own rows.
+                let out = unsafe { out.part(product * rows + panel_rows.start, panel_rows.len()) };
+                multiply(weights, &x[at..at + columns], out);
+            }
+        });
+    });
+}
+
+/// The product of rows with one vector.
+fn multiply(weights: &[f32], x: &[f32], out: &mut [f32]) {
+    let strips = weights.chunks(STRIP * x.len());
+    for (weights, out) in strips.zip(out.chunks_mut(STRIP)) {
+        if let Some(rows) = four_rows(weights, x.len()) {
+            out.copy_from_slice(&dots(rows, x));
+        } else {
+            for (row, out) in weights.chunks_exact(x.len()).zip(out) {
+                [*out] = dots([row], x);
+            }
+        }
+    }
+}
+
+fn four_rows(rows: &[f32], len: usize) -> Option<[&[f32]; STRIP]> {
+    if rows.len() != STRIP * len {
+        return None;
+    }
+    let (ab, cd) = rows.split_at(2 * len);
+    let ((a, b), (c, d)) = (ab.split_at(len), cd.split_at(len));
+    Some([a, b, c, d])
+}
+
+/// Dot products of `N` rows with `x`.
+fn dots<const N: usize>(rows: [&[f32]; N], x: &[f32]) -> [f32; N] {
+    let mut sums = [[0.0f32; LANES]; N];
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let blocks = rows.map(|row| row.as_chunks::<LANES>());
+    for (i, x) in x_blocks.iter().enumerate() {
+        for (sums, (row, _)) in sums.iter_mut().zip(&blocks) {
+            let row = &row[i];
+            for lane in 0..LANES {
+                sums[lane] += row[lane] * x[lane];
+            }
+        }
+    }
+    for (sums, (_, rest)) in sums.iter_mut().zip(&blocks) {
+        for ((sum, a), b) in sums.iter_mut().zip(*rest).zip(x_rest) {
+            *sum += a * b;
+        }
+    }
+    sums.map(|s| ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gguf::TensorType;
+
+    fn matrix(rows: usize, columns: usize, values: &[f32]) -> Matrix {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Matrix::new(TensorType::F32, rows, columns, Bytes::from(bytes)).unwrap()
+    }
+
+    fn naive(weights: &[f32], x: &[f32]) -> Vec<f64> {
+        weights
+            .chunks_exact(x.len())
+            .map(|row| {
+                row.iter()
+                    .zip(x)
+                    .map(|(&a, &b)| f64::from(a) * f64::from(b))
+                    .sum()
+            })
+            .collect()
+    }
+
+    /// Whole numbers divided by 8: products and sums of this size are exact.
+    fn numbers(len: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        (0..len)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                ((state >> 59) as f32 - 16.0) / 8.0
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_plain_sum(rows in 1usize..40, columns in 1usize..70, count in 1usize..6, seed: u64) {
+            let (weights, x) = (numbers(rows * columns, seed), numbers(count * columns, !seed));
+            let mut out = vec![0.0; count * rows];
+            matmul(&Pool::new(2), &matrix(rows, columns, &weights), &x, &mut out);
+            for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact(rows)) {
+                let wanted = naive(&weights, x);
+                prop_assert!(out.iter().zip(&wanted).all(|(&a, &b)| f64::from(a) == b));
+            }
+        }
+    }
+
+    #[test]
+    fn groups_take_their_own_matrix_and_vectors() {
+        let matrices: Vec<Matrix> = (0..3).map(|i| matrix(5, 7, &numbers(35, i))).collect();
+        let x = numbers(14, 9);
+        let groups = [
+            Group {
+                matrix: 2,
+                products: 0..2,
+            },
+            Group {
+                matrix: 0,
+                products: 2..3,
+            },
+        ];
+        let source = [1, 0, 1];
+        let mut out = vec![0.0; 15];
+        matmul_grouped(
+            &Pool::new(3),
+            &matrices,
+            &groups,
+            &x,
+            &|i| source[i],
+            &mut out,
+        );
+        for (product, (seed, vector)) in [(2, 1), (2, 0), (0, 1)].into_iter().enumerate() {
+            let wanted = naive(&numbers(35, seed), &x[vector * 7..][..7]);
+            let got: Vec<f64> = out[product * 5..][..5].iter().map(|&v| v.into()).collect();
+            assert_eq!(got, wanted);
+        }
+    }
+
+    #[test]
+    fn alone_or_among_others_the_same() {
+        let weights: Vec<f32> = (0..37 * 50).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x: Vec<f32> = (0..5 * 50).map(|i| (i as f32 * 0.73).cos()).collect();
+        let weight = matrix(37, 50, &weights);
+        let pool = Pool::new(2);
+        let mut all = vec![0.0; 5 * 37];
+        matmul(&pool, &weight, &x, &mut all);
+        for (x, all) in x.chunks_exact(50).zip(all.chunks_exact(37)) {
+            let mut one = vec![0.0; 37];
+            matmul(&pool, &weight, x, &mut one);
+            assert_eq!(one, all);
+        }
+    }
+}
