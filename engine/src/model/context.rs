@@ -171,9 +171,10 @@ impl Context {
             self.cache.clear();
         }
         self.check(batch.tokens())?;
-        let at_once = match encoder {
-            true => batch.tokens().len().max(1),
-            false => STEP,
+        // Where tokens see later ones, all must be there at once.
+        let at_once = match config.causal {
+            true => STEP,
+            false => batch.tokens().len().max(1),
         };
         let mut numbers = Vec::new();
         for tokens in batch.tokens().chunks(at_once) {

@@ -41,9 +41,9 @@ pub fn memory_needs(config: &Config, weights: u64, context: usize, kv: KvType) -
             layer.kv_heads as u64 * head as u64
         })
         .sum();
-    let step = match config.encoder {
-        true => context,
-        false => context.min(STEP),
+    let step = match config.causal {
+        true => context.min(STEP),
+        false => context,
     };
     MemoryNeeds {
         weights,

@@ -1,0 +1,284 @@
+//! Models and batches that must be refused, each with a message that helps.
+
+use std::path::Path;
+
+use aienv_engine::gguf::{File, Metadata, Value};
+use aienv_engine::model::{Batch, BatchToken, Config, Model, SEQUENCES};
+use aienv_engine::ops::KvType;
+
+use crate::case::{Case, folder};
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(Path::new(name).with_extension("gguf"))).unwrap()
+}
+
+/// The file with every `from` made `to`, which is as long.
+fn changed(name: &str, from: &str, to: &str) -> String {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes(name);
+    let places: Vec<usize> = (0..bytes.len() - from.len())
+        .filter(|&at| bytes[at..].starts_with(from.as_bytes()))
+        .collect();
+    assert!(!places.is_empty(), "{from} is not in the file");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    let file = File::from_bytes(bytes).unwrap();
+    Model::load(file).unwrap_err().to_string()
+}
+
+/// The metadata of a model with one value changed, or taken away.
+fn config(name: &str, key: &str, value: Option<Value>) -> Result<Config, String> {
+    let file = File::from_bytes(bytes(name)).unwrap();
+    let pairs = file.metadata().iter();
+    let mut metadata: Metadata = pairs
+        .filter(|(k, _)| *k != key)
+        .map(|(k, v)| (k.to_owned(), v.clone()))
+        .collect();
+    if let Some(value) = value {
+        metadata.insert(key, value);
+    }
+    Config::from_metadata(&metadata).map_err(|error| error.to_string())
+}
+
+#[test]
+fn unknown_architectures() {
+    let error = config("llama", "general.architecture", Some("mamba".into())).unwrap_err();
+    assert!(
+        error.contains("`mamba`") && error.contains("llama, qwen2"),
+        "{error}"
+    );
+    assert!(error.contains("gpt-oss"), "{error}");
+    let error = config("llama", "general.architecture", None).unwrap_err();
+    assert!(error.contains("general.architecture"), "{error}");
+}
+
+#[test]
+fn metadata_that_cannot_be() {
+    for (name, key, value, says) in [
+        ("llama", "llama.block_count", None, "llama.block_count"),
+        (
+            "llama",
+            "llama.block_count",
+            Some(Value::U32(0)),
+            "must be 1 to",
+        ),
+        (
+            "llama",
+            "llama.block_count",
+            Some(Value::U64(1 << 40)),
+            "at most",
+        ),
+        (
+            "llama",
+            "llama.block_count",
+            Some("two".into()),
+            "must be a whole number",
+        ),
+        (
+            "llama",
+            "llama.embedding_length",
+            Some(Value::U64(u64::MAX)),
+            "at most",
+        ),
+        (
+            "llama",
+            "llama.attention.head_count",
+            Some(Value::U32(0)),
+            "heads",
+        ),
+        (
+            "llama",
+            "llama.attention.head_count",
+            Some(vec![4u32].into()),
+            "2 layers",
+        ),
+        (
+            "llama",
+            "llama.attention.head_count_kv",
+            Some(Value::U32(3)),
+            "divisor",
+        ),
+        (
+            "llama",
+            "llama.attention.layer_norm_rms_epsilon",
+            None,
+            "epsilon",
+        ),
+        (
+            "llama",
+            "llama.attention.key_length",
+            Some(Value::U32(0)),
+            "at least 1",
+        ),
+        (
+            "llama",
+            "llama.rope.dimension_count",
+            Some(Value::U32(18)),
+            "even number",
+        ),
+        (
+            "llama",
+            "llama.rope.dimension_count",
+            Some(Value::U32(7)),
+            "even number",
+        ),
+        (
+            "llama",
+            "llama.rope.freq_base",
+            Some(Value::F32(f32::NAN)),
+            "finite",
+        ),
+        (
+            "llama",
+            "llama.rope.freq_base",
+            Some(Value::F32(-1.0)),
+            "greater than 1",
+        ),
+        (
+            "llama",
+            "llama.rope.scaling.type",
+            Some("dynamic".into()),
+            "`dynamic`",
+        ),
+        ("llama", "llama.vocab_size", None, "vocab_size"),
+        (
+            "mixtral",
+            "llama.expert_used_count",
+            Some(Value::U32(5)),
+            "at most 4",
+        ),
+        (
+            "mixtral",
+            "llama.leading_dense_block_count",
+            Some(Value::U32(1)),
+            "first layers",
+        ),
+        ("gpt-oss", "gpt-oss.expert_count", None, "expert_count"),
+        (
+            "bert",
+            "tokenizer.ggml.token_type_count",
+            None,
+            "token_type_count",
+        ),
+        ("bert", "bert.pooling_type", Some(Value::U32(4)), "pooling"),
+        (
+            "gemma3",
+            "gemma3.attention.sliding_window_pattern",
+            Some(vec![true].into()),
+            "3 layers",
+        ),
+    ] {
+        let error = config(name, key, value.clone()).unwrap_err();
+        assert!(error.contains(says), "{key} = {value:?}: {error}");
+    }
+}
+
+#[test]
+fn tensors_that_are_missing_or_too_many() {
+    let error = changed("llama", "blk.1.ffn_up.weight", "blk.1.ffn_xx.weight");
+    assert!(error.contains("no tensor `blk.1.ffn_up.weight`"), "{error}");
+    // Queries that would be normalised, were the architecture another one.
+    let error = changed("qwen3", "qwen3", "qwen2");
+    assert!(
+        error.contains("attn_q_norm") && error.contains("wrong"),
+        "{error}"
+    );
+    let error = changed("gpt-oss", "attn_sinks", "attn_xxxxx");
+    assert!(error.contains("blk.0.attn_sinks.weight"), "{error}");
+}
+
+#[test]
+fn shapes_that_contradict_the_metadata() {
+    for (key, value, says) in [
+        (
+            "llama.feed_forward_length",
+            96u32,
+            "`blk.0.ffn_gate.weight` has the shape [32, 64]",
+        ),
+        (
+            "llama.attention.head_count_kv",
+            4,
+            "`blk.0.attn_k.weight` has the shape [32, 32]",
+        ),
+        ("llama.vocab_size", 49, "must have [32, 49]"),
+        ("llama.block_count", 3, "no tensor `blk.2."),
+        ("llama.block_count", 1, "blk.1."),
+        (
+            "llama.rope.dimension_count",
+            8,
+            "`rope_freqs.weight` has the shape [8]",
+        ),
+    ] {
+        let error = with_count("llama", key, value);
+        assert!(error.contains(says), "{key} = {value}: {error}");
+    }
+}
+
+/// Loads the model with another count, written over the one in the file or put before it.
+fn with_count(name: &str, key: &str, value: u32) -> String {
+    let mut bytes = bytes(name);
+    let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(key.as_bytes()));
+    match at {
+        // The value follows the key and four bytes that tell its type.
+        Some(at) => {
+            let at = at + key.len() + 4;
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        None => {
+            let mut pair = (key.len() as u64).to_le_bytes().to_vec();
+            pair.extend(key.as_bytes());
+            pair.extend(4u32.to_le_bytes());
+            pair.extend(value.to_le_bytes());
+            // Tensor data keeps its place in steps of the alignment only: fill up with a text.
+            let (fill, head) = ("fill", 8 + 4 + 4 + 8);
+            let rest = (32 - (pair.len() + head) % 32) % 32;
+            pair.extend((fill.len() as u64).to_le_bytes());
+            pair.extend(fill.as_bytes());
+            pair.extend(8u32.to_le_bytes());
+            pair.extend((rest as u64).to_le_bytes());
+            pair.extend(vec![b' '; rest]);
+            let pairs = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 2;
+            bytes[16..24].copy_from_slice(&pairs.to_le_bytes());
+            bytes.splice(24..24, pair);
+        }
+    }
+    let file = File::from_bytes(bytes).unwrap();
+    Model::load(file).unwrap_err().to_string()
+}
+
+#[test]
+fn batches_that_cannot_be() {
+    let case = Case::named("llama");
+    let mut context = case.context(2, KvType::F16);
+    context.eval(&Batch::all(&[1, 2, 3], 0, 0)).unwrap();
+    let token = |token, position, sequence| BatchToken {
+        token,
+        position,
+        sequence,
+        output: true,
+    };
+    for (token, says) in [
+        (token(48, 3, 0), "vocabulary has 48"),
+        (token(1, 2, 0), "not after"),
+        (token(1, 0, SEQUENCES), "no sequence"),
+    ] {
+        let mut batch = Batch::default();
+        batch.push(token);
+        let error = context.eval(&batch).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    for (positions, delta) in [(0..u32::MAX, -1), (0..1, 1), (2..3, i64::MAX), (1..2, -1)] {
+        assert!(context.shift(0, positions, delta).is_err());
+    }
+    assert_eq!(context.len(0), 3);
+    assert!(context.eval(&Batch::default()).unwrap().is_empty());
+
+    let case = Case::named("bert");
+    let mut context = case.context(1, KvType::F16);
+    let error = context
+        .hidden(&Batch::all(&[1, 2], 0, 63))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("64 positions"), "{error}");
+}
