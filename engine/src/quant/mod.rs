@@ -8,8 +8,12 @@
 //! Source of the layouts: the ggml project's block structures, as restated by the `gguf` package
 //! of the Python package index, against which `tests/vectors.py` checks them.
 
+mod activations;
 mod dequantize;
 mod grids;
+mod product;
 mod unpack;
 
+pub use activations::Activations;
 pub use dequantize::dequantize;
+pub use product::multiply;
