@@ -1,5 +1,7 @@
 //! The vectors that rows of weights are multiplied by.
 
+use super::fit::nearest_i8;
+
 /// Numbers that share a scale.
 const BLOCK: usize = 32;
 /// Numbers per entry of [`Activations::scales`] and [`Activations::sums`]: the smallest sub-block
@@ -131,7 +133,7 @@ fn quantize_block(x: &[f32], q: &mut [i8]) -> f32 {
     }
     let inverse = 127.0 / largest;
     for (q, &x) in q.iter_mut().zip(x) {
-        *q = (x * inverse).round_ties_even() as i8;
+        *q = nearest_i8(x * inverse);
     }
     largest / 127.0
 }

@@ -10,10 +10,13 @@
 
 mod activations;
 mod dequantize;
+mod fit;
 mod grids;
 mod product;
+mod quantize;
 mod unpack;
 
 pub use activations::Activations;
 pub use dequantize::dequantize;
 pub use product::multiply;
+pub use quantize::{QUANTIZABLE, QuantizeError, quantize};
