@@ -87,6 +87,10 @@ def write_vectors():
         values = quants.dequantize(raw, ty).reshape(2, -1)
         writer.add_tensor(f"{ty.name}.blocks", raw.reshape(2, -1), raw_dtype=ty)
         writer.add_tensor(f"{ty.name}.values", values.astype(np.float32))
+    normal = rng.standard_normal((2, 2048)).astype(np.float32)
+    writer.add_tensor("normal", normal)
+    for ty in [Type.Q4_0, Type.Q8_0]:
+        writer.add_tensor(f"{ty.name}.of_normal", quants.quantize(normal, ty), raw_dtype=ty)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -8,6 +8,7 @@ use memmap2::Mmap;
 
 use super::error::{Error, Flaw};
 use super::read::{self, Header};
+use super::write::{part_name, part_suffix};
 use super::{Metadata, Tensor};
 
 /// A GGUF model, checked as a whole: every tensor that it lists has its bytes.
@@ -276,7 +277,7 @@ struct Names {
 impl Names {
     fn of(path: &Path, own: u64, parts: u64) -> Result<Names, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let suffix = format!("-{:05}-of-{parts:05}.gguf", own + 1);
+        let suffix = part_suffix(own, parts);
         let Some(prefix) = name.strip_suffix(&suffix) else {
             let problem = format!(
                 "its name does not end in `{suffix}`, so that the other parts cannot be found"
@@ -291,8 +292,6 @@ impl Names {
     }
 
     fn part(&self, no: u64) -> PathBuf {
-        let Names { prefix, parts, .. } = self;
-        self.folder
-            .join(format!("{prefix}-{:05}-of-{parts:05}.gguf", no + 1))
+        self.folder.join(part_name(&self.prefix, no, self.parts))
     }
 }

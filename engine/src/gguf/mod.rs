@@ -10,6 +10,7 @@ mod read;
 mod tensor;
 mod types;
 mod value;
+mod write;
 
 pub use error::{Error, Flaw};
 pub use file::File;
@@ -17,3 +18,4 @@ pub use metadata::{Metadata, MetadataError};
 pub use tensor::Tensor;
 pub use types::TensorType;
 pub use value::{Array, Strings, Value};
+pub use write::{Body, WriteError, Writer, part_name};

@@ -27,10 +27,8 @@ pub(super) struct Header {
 
 /// Reads and checks everything before the data, and that the data is where it is said to be.
 pub(super) fn header(bytes: &[u8], shard: usize) -> Result<Header, Flaw> {
-    let mut reader = Reader { bytes, at: 0 };
-    let version = version(&mut reader)?;
-    let tensors = reader.u64("the header")?;
-    let pairs = reader.u64("the header")?;
+    let (version, tensors, pairs) = counts(bytes)?;
+    let mut reader = Reader { bytes, at: 24 };
     // The shortest pair is an empty key with one byte; the shortest tensor has no name and no
     // dimension.
     reader.fits(pairs, 8 + 4 + 1, || "metadata entries".to_owned())?;
@@ -55,28 +53,32 @@ pub(super) fn header(bytes: &[u8], shard: usize) -> Result<Header, Flaw> {
     })
 }
 
-fn version(reader: &mut Reader) -> Result<u32, Flaw> {
-    let magic = reader
-        .bytes
-        .get(..4)
-        .ok_or_else(|| reader.truncated("the header"))?;
-    if magic != b"GGUF" {
-        return Err(match magic {
-            b"FUGG" => Flaw::BigEndian,
-            b"ggml" | b"lmgg" => Flaw::Magic("the mark of a GGML file from before 2023".into()),
-            b"tjgg" | b"ggjt" | b"fmgg" | b"ggmf" => {
-                Flaw::Magic("the mark of an old GGML file, from before GGUF".into())
-            }
-            other => Flaw::Magic(format!("`{}`", other.escape_ascii())),
-        });
+/// Version, number of tensors and number of metadata entries: the first 24 bytes.
+fn counts(bytes: &[u8]) -> Result<(u32, u64, u64), Flaw> {
+    let truncated = || Flaw::Truncated {
+        what: "the header".to_owned(),
+        len: bytes.len() as u64,
+    };
+    match bytes.first_chunk::<4>().ok_or_else(truncated)? {
+        b"GGUF" => {}
+        b"FUGG" => return Err(Flaw::BigEndian),
+        b"lmgg" | b"fmgg" | b"tjgg" => {
+            return Err(Flaw::Magic(
+                "the mark of the formats before GGUF; get the model as GGUF".to_owned(),
+            ));
+        }
+        other => return Err(Flaw::Magic(format!("`{}`", other.escape_ascii()))),
     }
-    reader.at = 4;
-    let version = reader.u32("the header")?;
-    match version {
-        2 | 3 => Ok(version),
+    let header = bytes.first_chunk::<24>().ok_or_else(truncated)?;
+    let [start, tensors, pairs] = [0, 8, 16].map(|at| {
+        let word = header[at..].first_chunk().copied();
+        u64::from_le_bytes(word.unwrap_or_default())
+    });
+    match (start >> 32) as u32 {
+        version @ (2 | 3) => Ok((version, tensors, pairs)),
         // A small number in the other byte order.
-        swapped if swapped & 0xffff == 0 && swapped != 0 => Err(Flaw::BigEndian),
-        other => Err(Flaw::Version(other)),
+        version if version != 0 && version & 0xffff == 0 => Err(Flaw::BigEndian),
+        version => Err(Flaw::Version(version)),
     }
 }
 
@@ -175,7 +177,8 @@ fn truth(key: &str, byte: u8) -> Result<bool, Flaw> {
     }
 }
 
-fn alignment(metadata: &Metadata) -> Result<u64, Flaw> {
+/// Where tensors' data may begin.
+pub(super) fn alignment(metadata: &Metadata) -> Result<u64, Flaw> {
     match metadata.count("general.alignment") {
         Ok(None) => Ok(DEFAULT_ALIGNMENT),
         Ok(Some(n)) if n.is_power_of_two() => Ok(n),
@@ -200,27 +203,43 @@ fn tensor(reader: &mut Reader, shard: usize) -> Result<Tensor, Flaw> {
     let Some(ty) = TensorType::from_id(id) else {
         return Err(Flaw::TensorType { name, id });
     };
+    sound(Tensor {
+        name,
+        shape,
+        ty,
+        offset,
+        shard,
+    })
+}
+
+/// Checks that the shape is possible for the type.
+pub(super) fn sound(tensor: Tensor) -> Result<Tensor, Flaw> {
+    let Tensor { name, shape, .. } = &tensor;
+    let dims = u32::try_from(shape.len()).unwrap_or(u32::MAX);
+    if dims > MAX_DIMS {
+        return Err(Flaw::Dimensions {
+            name: name.clone(),
+            dims,
+        });
+    }
     // Sizes in bytes and in numbers must fit in 63 bits, so that later sums cannot overflow. No
     // type takes more than eight bytes a number.
     let elements = shape
         .iter()
         .try_fold(1u64, |product, &n| product.checked_mul(n));
     if elements.is_none_or(|n| n == 0 || n > i64::MAX as u64 / 8) {
-        return Err(Flaw::Shape { name, shape });
+        return Err(Flaw::Shape {
+            name: name.clone(),
+            shape: shape.clone(),
+        });
     }
-    let tensor = Tensor {
-        name,
-        shape,
-        ty,
-        offset,
-        shard,
-    };
-    if !tensor.row_len().is_multiple_of(ty.block_len()) {
+    let (row, block) = (tensor.dim(0), tensor.ty.block_len());
+    if !row.is_multiple_of(block as u64) {
         return Err(Flaw::Row {
-            row: tensor.dim(0),
+            row,
             name: tensor.name,
-            ty,
-            block: ty.block_len(),
+            ty: tensor.ty,
+            block,
         });
     }
     Ok(tensor)
@@ -287,21 +306,20 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// The next `N` bytes; `of` is the key or tensor that they belong to.
-    fn array<const N: usize>(&mut self, of: &str) -> Result<[u8; N], Flaw> {
+    /// The next `N` bytes of the metadata entry or tensor called `name`.
+    fn array<const N: usize>(&mut self, name: &str) -> Result<[u8; N], Flaw> {
         match self.take(N).and_then(|bytes| bytes.try_into().ok()) {
             Some(array) => Ok(array),
-            None if of == "the header" => Err(self.truncated(of)),
-            None => Err(self.truncated(&format!("the entry `{of}`"))),
+            None => Err(self.truncated(&format!("the entry `{name}`"))),
         }
     }
 
-    fn u32(&mut self, of: &str) -> Result<u32, Flaw> {
-        self.array(of).map(u32::from_le_bytes)
+    fn u32(&mut self, name: &str) -> Result<u32, Flaw> {
+        self.array(name).map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self, of: &str) -> Result<u64, Flaw> {
-        self.array(of).map(u64::from_le_bytes)
+    fn u64(&mut self, name: &str) -> Result<u64, Flaw> {
+        self.array(name).map(u64::from_le_bytes)
     }
 
     /// Whether `count` things of at least `size` bytes each can follow.

@@ -8,8 +8,15 @@
 //! Source of the layouts: the ggml project's block structures, as restated by the `gguf` package
 //! of the Python package index, against which `tests/vectors.py` checks them.
 
+mod activations;
 mod dequantize;
+mod fit;
 mod grids;
+mod product;
+mod quantize;
 mod unpack;
 
+pub use activations::Activations;
 pub use dequantize::dequantize;
+pub use product::multiply;
+pub use quantize::{QUANTIZABLE, QuantizeError, quantize};
