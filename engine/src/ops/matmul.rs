@@ -15,8 +15,8 @@ use crate::threads::Pool;
 const PANEL: usize = 16;
 /// Rows multiplied at a time, so that a vector is loaded once for all of them.
 const STRIP: usize = 4;
-/// Partial sums of a dot product.
-const LANES: usize = 8;
+/// Partial sums of a dot product: as many as the widest registers hold.
+const LANES: usize = 16;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -89,7 +89,34 @@ pub fn matmul_grouped(
 }
 
 /// The product of rows with one vector.
+///
+/// The same additions in the same order on every processor, so the same result to the last bit;
+/// wider registers only take more of them at a time.
 fn multiply(weights: &[f32], x: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f")]
+        fn avx512(weights: &[f32], x: &[f32], out: &mut [f32]) {
+            multiply_rows(weights, x, out);
+        }
+        #[target_feature(enable = "avx2")]
+        fn avx2(weights: &[f32], x: &[f32], out: &mut [f32]) {
+            multiply_rows(weights, x, out);
+        }
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has the feature.
+            return unsafe { avx512(weights, x, out) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the feature.
+            return unsafe { avx2(weights, x, out) };
+        }
+    }
+    multiply_rows(weights, x, out);
+}
+
+#[inline(always)]
+fn multiply_rows(weights: &[f32], x: &[f32], out: &mut [f32]) {
     let strips = weights.chunks(STRIP * x.len());
     for (weights, out) in strips.zip(out.chunks_mut(STRIP)) {
         if let Some(rows) = four_rows(weights, x.len()) {
@@ -102,6 +129,7 @@ fn multiply(weights: &[f32], x: &[f32], out: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn four_rows(rows: &[f32], len: usize) -> Option<[&[f32]; STRIP]> {
     if rows.len() != STRIP * len {
         return None;
@@ -112,6 +140,7 @@ fn four_rows(rows: &[f32], len: usize) -> Option<[&[f32]; STRIP]> {
 }
 
 /// Dot products of `N` rows with `x`.
+#[inline(always)]
 fn dots<const N: usize>(rows: [&[f32]; N], x: &[f32]) -> [f32; N] {
     let mut sums = [[0.0f32; LANES]; N];
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
@@ -129,7 +158,16 @@ fn dots<const N: usize>(rows: [&[f32]; N], x: &[f32]) -> [f32; N] {
             *sum += a * b;
         }
     }
-    sums.map(|s| ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])))
+    sums.map(|mut sums| {
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
+            half /= 2;
+        }
+        sums[0]
+    })
 }
 
 #[cfg(test)]
@@ -212,6 +250,16 @@ mod tests {
             let got: Vec<f64> = out[product * 5..][..5].iter().map(|&v| v.into()).collect();
             assert_eq!(got, wanted);
         }
+    }
+
+    #[test]
+    fn every_processor_computes_the_same() {
+        let weights: Vec<f32> = (0..7 * 83).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x: Vec<f32> = (0..83).map(|i| (i as f32 * 0.73).cos()).collect();
+        let (mut here, mut anywhere) = ([0.0; 7], [0.0; 7]);
+        multiply(&weights, &x, &mut here);
+        multiply_rows(&weights, &x, &mut anywhere);
+        assert_eq!(here, anywhere);
     }
 
     #[test]

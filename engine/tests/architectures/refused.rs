@@ -1,10 +1,13 @@
 //! Models and batches that must be refused, each with a message that helps.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use aienv_engine::gguf::{File, Metadata, Value};
-use aienv_engine::model::{Batch, BatchToken, Config, Model, SEQUENCES};
+use aienv_engine::model::{Batch, BatchToken, Config, Context, ContextOptions, Model, SEQUENCES};
 use aienv_engine::ops::KvType;
+use aienv_engine::threads::Pool;
+use proptest::prelude::*;
 
 use crate::case::{Case, folder};
 
@@ -281,4 +284,75 @@ fn batches_that_cannot_be() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("64 positions"), "{error}");
+}
+
+/// Runs whatever loads. The numbers may be nonsense; nothing may panic.
+fn run_if_it_loads(bytes: Vec<u8>) {
+    let Ok(file) = File::from_bytes(bytes) else {
+        return;
+    };
+    let Ok(model) = Model::load(file) else {
+        return;
+    };
+    let options = ContextOptions {
+        tokens: 8,
+        kv: KvType::F16,
+        memory: Some(1 << 30),
+    };
+    let pool = Arc::new(Pool::new(1));
+    let Ok(mut context) = Context::new(Arc::new(model), pool, &options) else {
+        return;
+    };
+    let batch = Batch::all(&[1, 2, 3], 0, 0);
+    if context.eval(&batch).is_ok() {
+        context.shift(0, 1..3, 4).unwrap();
+    } else {
+        context.hidden(&batch).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn damaged_models_do_not_panic(
+        which in 0usize..100,
+        damage in proptest::collection::vec((0.0f64..1.0, any::<u8>(), any::<bool>()), 1..6),
+    ) {
+        let names: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut bytes = std::fs::read(&names[which % names.len()]).unwrap();
+        // What describes the model lies before its first tensor; results stand in the middle of it.
+        let last = b".weight";
+        let head = (0..bytes.len() - 7).rfind(|&at| bytes[at..].starts_with(last)).unwrap() + 40;
+        for (place, value, small) in damage {
+            let at = (place * head as f64) as usize;
+            bytes[at] = if small { bytes[at].wrapping_add(value % 3) } else { value };
+        }
+        run_if_it_loads(bytes);
+    }
+
+    /// Numbers of the configuration, where most damage is done.
+    #[test]
+    fn odd_numbers_do_not_panic(
+        which in 0usize..100,
+        key in 0usize..100,
+        value in prop_oneof![any::<u32>(), 0u32..70, (0u32..32).prop_map(|b| 1 << b)],
+    ) {
+        let names: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut bytes = std::fs::read(&names[which % names.len()]).unwrap();
+        let file = File::from_bytes(bytes.clone()).unwrap();
+        let keys: Vec<&str> = file
+            .metadata()
+            .iter()
+            .filter(|(key, value)| {
+                matches!(value, Value::U32(_) | Value::F32(_)) && !key.starts_with("test.")
+            })
+            .map(|(key, _)| key)
+            .collect();
+        let key = keys[key % keys.len()].as_bytes();
+        let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(key)).unwrap();
+        let at = at + key.len() + 4;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        run_if_it_loads(bytes);
+    }
 }
