@@ -1,7 +1,7 @@
 //! Super-blocks of 256 whose sub-blocks' scales are small whole numbers themselves.
 
 use super::plain::UNEVEN;
-use super::{Format, Unpacked, half_at, u16_at};
+use super::{Format, Unpacked, half_at, u16_at, u32_at};
 use crate::gguf::TensorType;
 
 /// The eight 6-bit scales and minimums of Q4_K and Q5_K from their twelve bytes.
@@ -10,15 +10,13 @@ use crate::gguf::TensorType;
 /// four bits in bytes 8..12 and their upper two in the top of the former.
 #[inline(always)]
 pub(crate) fn scales_and_mins(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let (mut scales, mut mins) = ([0; 8], [0; 8]);
-    for j in 0..4 {
-        let (a, b, c) = (bytes[j], bytes[j + 4], bytes[j + 8]);
-        scales[j] = a & 63;
-        mins[j] = b & 63;
-        scales[j + 4] = c & 15 | a >> 6 << 4;
-        mins[j + 4] = c >> 4 | b >> 6 << 4;
-    }
-    (scales, mins)
+    // Four bytes at a time.
+    let [a, b, c] = [0, 4, 8].map(|at| u32_at(bytes, at));
+    let (low, nibble, pair) = (0x3f3f_3f3f, 0x0f0f_0f0f, 0x0303_0303);
+    let both = |first: u32, second: u32| u64::from(first) | u64::from(second) << 32;
+    let scales = both(a & low, c & nibble | (a >> 6 & pair) << 4);
+    let mins = both(b & low, c >> 4 & nibble | (b >> 6 & pair) << 4);
+    (scales.to_le_bytes(), mins.to_le_bytes())
 }
 
 /// The sixteen 6-bit scales of Q3_K from their twelve bytes, without their offset taken off.

@@ -5,8 +5,10 @@ mod k;
 mod plain;
 
 pub(crate) use grid::{Iq1M, Iq1S, Iq2S, Iq2Xs, Iq2Xxs, Iq3S, Iq3Xxs};
-pub(crate) use k::{Iq4Xs, Q2K, Q3K, Q4K, Q5K, Q6K};
-pub(crate) use plain::{Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Tq1, Tq2};
+pub(crate) use k::{Iq4Xs, Q2K, Q3K, Q4K, Q5K, Q6K, q3_scales, scales_and_mins};
+pub(crate) use plain::{
+    FOUR_BIT_FLOATS, Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Tq1, Tq2, UNEVEN,
+};
 
 use half::f16;
 
@@ -62,7 +64,7 @@ fn u16_at(block: &[u8], at: usize) -> u16 {
 
 /// The 32-bit number at `at`.
 #[inline(always)]
-fn u32_at(block: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
