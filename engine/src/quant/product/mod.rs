@@ -15,8 +15,9 @@ use super::activations::Vector;
 use crate::gguf::TensorType;
 
 /// Rows that go together through a vector, so that what is loaded of it serves them all.
-#[cfg(target_arch = "x86_64")]
 const MAX_ROWS: usize = 4;
+/// Bytes of weights that are expected to stay in a second-level cache.
+const CACHED: usize = 256 << 10;
 
 /// What products are computed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,14 +109,22 @@ pub fn multiply_with(
     if rows == 0 {
         return;
     }
-    for (v, out) in out.chunks_exact_mut(rows).enumerate() {
-        let job = Job {
-            weights,
-            row_bytes,
-            vector: vectors.vector(v),
-            out,
-        };
-        run(kernels, ty, job);
+    // So many rows that they stay in the cache while all vectors pass.
+    let at_once = (CACHED / row_bytes)
+        .next_multiple_of(MAX_ROWS)
+        .max(MAX_ROWS);
+    for (i, weights) in weights.chunks(row_bytes * at_once).enumerate() {
+        for v in 0..count {
+            let out = &mut out[v * rows + i * at_once..][..weights.len() / row_bytes];
+            let vector = vectors.vector(v);
+            let job = Job {
+                weights,
+                row_bytes,
+                vector,
+                out,
+            };
+            run(kernels, ty, job);
+        }
     }
 }
 

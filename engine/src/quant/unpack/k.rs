@@ -1,7 +1,7 @@
 //! Super-blocks of 256 whose sub-blocks' scales are small whole numbers themselves.
 
 use super::plain::UNEVEN;
-use super::{Format, Unpacked, half_at, u16_at, u32_at};
+use super::{Format, Unpacked, half_at, two_bits, u16_at, u32_at};
 use crate::gguf::TensorType;
 
 /// The eight 6-bit scales and minimums of Q4_K and Q5_K from their twelve bytes.
@@ -41,10 +41,7 @@ impl Format for Q2K {
             to.scale[j] = d * f32::from(byte & 15);
             to.min[j] = dmin * f32::from(byte >> 4);
         }
-        for (i, q) in to.q.iter_mut().enumerate() {
-            let (half, shift, l) = (i / 128, i / 32 % 4, i % 32);
-            *q = (block[16 + half * 32 + l] >> (2 * shift) & 3) as i8;
-        }
+        two_bits(&block[16..80], &mut to.q);
     }
 }
 
@@ -59,12 +56,12 @@ impl Format for Q3K {
         for (scale, &q) in to.scale.iter_mut().zip(&scales) {
             *scale = d * f32::from(q);
         }
-        for (i, q) in to.q.iter_mut().enumerate() {
-            let (half, shift, l) = (i / 128, i / 32 % 4, i % 32);
-            let low = block[32 + half * 32 + l] >> (2 * shift) & 3;
-            // A set bit means that nothing is taken off.
-            let high = block[l] >> (i / 32) & 1;
-            *q = low as i8 - 4 * (1 - high as i8);
+        two_bits(&block[32..96], &mut to.q);
+        for (i, q) in to.q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (q, &high) in q.iter_mut().zip(&block[..32]) {
+                // A set bit means that nothing is taken off.
+                *q += ((high >> i & 1) << 2) as i8 - 4;
+            }
         }
     }
 }
