@@ -2,6 +2,7 @@
 
 use aienv_engine::gguf::{File, TensorType};
 use aienv_engine::quant::{Activations, dequantize, multiply};
+use proptest::prelude::*;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/types.gguf");
 
@@ -53,6 +54,21 @@ fn products_of_every_type_are_near_the_exact_ones() {
                 error <= bound,
                 "{ty} {i}: {product} is not {exact} within {bound}"
             );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_blocks_do_harm(bytes in prop::collection::vec(any::<u8>(), 1024)) {
+        for &ty in TensorType::ALL {
+            let blocks = bytes.len() / ty.block_bytes();
+            let weights = &bytes[..blocks * ty.block_bytes()];
+            let mut values = vec![0.0; blocks * ty.block_len()];
+            dequantize(ty, weights, &mut values);
+            let mut vectors = Activations::new();
+            vectors.set(&values, values.len());
+            multiply(ty, weights, &vectors, &mut [0.0]);
         }
     }
 }

@@ -18,5 +18,5 @@ mod unpack;
 
 pub use activations::Activations;
 pub use dequantize::dequantize;
-pub use product::multiply;
+pub use product::{Kernels, multiply, multiply_with};
 pub use quantize::{QUANTIZABLE, QuantizeError, quantize};

@@ -1,14 +1,15 @@
 //! Products for every processor. Kernels for particular ones are tested against these.
 
+use super::Job;
 use crate::gguf::TensorType;
 use crate::quant::activations::{STEP, Vector};
 use crate::quant::dequantize;
 use crate::quant::unpack::{Format, MAX_BLOCK, Unpacked, with_format};
 
-/// One vector times the rows of `weights`, one result for each.
-pub(super) fn multiply(ty: TensorType, weights: &[u8], vector: Vector, out: &mut [f32]) {
-    let row_bytes = weights.len() / out.len();
-    for (row, out) in weights.chunks_exact(row_bytes).zip(out) {
+/// Computes the products of `job`.
+pub(super) fn multiply(ty: TensorType, job: &mut Job) {
+    let vector = job.vector;
+    for (row, out) in job.weights.chunks_exact(job.row_bytes).zip(&mut *job.out) {
         *out = if integer(ty) {
             with_format!(ty, F => quantised::<F>(row, vector), _ => float(ty, row, vector))
         } else {
@@ -20,7 +21,7 @@ pub(super) fn multiply(ty: TensorType, weights: &[u8], vector: Vector, out: &mut
 /// Whether products of this type are computed on 8-bit vectors. The others are dequantised and
 /// multiplied by the vectors as they are: plain numbers, for which that is no detour, and types
 /// whose dequantising costs so much more than the product that 8 bits would save nothing.
-pub(super) fn integer(ty: TensorType) -> bool {
+fn integer(ty: TensorType) -> bool {
     use TensorType as T;
     matches!(
         ty,

@@ -1,7 +1,7 @@
 //! Super-blocks of 256 whose sub-blocks' scales are small whole numbers themselves.
 
 use super::plain::UNEVEN;
-use super::{Format, Unpacked, half_at, u16_at};
+use super::{Format, Unpacked, half_at, two_bits, u16_at, u32_at};
 use crate::gguf::TensorType;
 
 /// The eight 6-bit scales and minimums of Q4_K and Q5_K from their twelve bytes.
@@ -10,15 +10,13 @@ use crate::gguf::TensorType;
 /// four bits in bytes 8..12 and their upper two in the top of the former.
 #[inline(always)]
 pub(crate) fn scales_and_mins(bytes: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let (mut scales, mut mins) = ([0; 8], [0; 8]);
-    for j in 0..4 {
-        let (a, b, c) = (bytes[j], bytes[j + 4], bytes[j + 8]);
-        scales[j] = a & 63;
-        mins[j] = b & 63;
-        scales[j + 4] = c & 15 | a >> 6 << 4;
-        mins[j + 4] = c >> 4 | b >> 6 << 4;
-    }
-    (scales, mins)
+    // Four bytes at a time.
+    let [a, b, c] = [0, 4, 8].map(|at| u32_at(bytes, at));
+    let (low, nibble, pair) = (0x3f3f_3f3f, 0x0f0f_0f0f, 0x0303_0303);
+    let both = |first: u32, second: u32| u64::from(first) | u64::from(second) << 32;
+    let scales = both(a & low, c & nibble | (a >> 6 & pair) << 4);
+    let mins = both(b & low, c >> 4 & nibble | (b >> 6 & pair) << 4);
+    (scales.to_le_bytes(), mins.to_le_bytes())
 }
 
 /// The sixteen 6-bit scales of Q3_K from their twelve bytes, without their offset taken off.
@@ -43,10 +41,7 @@ impl Format for Q2K {
             to.scale[j] = d * f32::from(byte & 15);
             to.min[j] = dmin * f32::from(byte >> 4);
         }
-        for (i, q) in to.q.iter_mut().enumerate() {
-            let (half, shift, l) = (i / 128, i / 32 % 4, i % 32);
-            *q = (block[16 + half * 32 + l] >> (2 * shift) & 3) as i8;
-        }
+        two_bits(&block[16..80], &mut to.q);
     }
 }
 
@@ -61,12 +56,12 @@ impl Format for Q3K {
         for (scale, &q) in to.scale.iter_mut().zip(&scales) {
             *scale = d * f32::from(q);
         }
-        for (i, q) in to.q.iter_mut().enumerate() {
-            let (half, shift, l) = (i / 128, i / 32 % 4, i % 32);
-            let low = block[32 + half * 32 + l] >> (2 * shift) & 3;
-            // A set bit means that nothing is taken off.
-            let high = block[l] >> (i / 32) & 1;
-            *q = low as i8 - 4 * (1 - high as i8);
+        two_bits(&block[32..96], &mut to.q);
+        for (i, q) in to.q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (q, &high) in q.iter_mut().zip(&block[..32]) {
+                // A set bit means that nothing is taken off.
+                *q += ((high >> i & 1) << 2) as i8 - 4;
+            }
         }
     }
 }

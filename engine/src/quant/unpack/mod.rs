@@ -7,6 +7,11 @@ mod plain;
 pub(crate) use grid::{Iq1M, Iq1S, Iq2S, Iq2Xs, Iq2Xxs, Iq3S, Iq3Xxs};
 pub(crate) use k::{Iq4Xs, Q2K, Q3K, Q4K, Q5K, Q6K};
 pub(crate) use plain::{Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Tq1, Tq2};
+// What kernels for particular processors share with the portable code.
+#[cfg(target_arch = "x86_64")]
+pub(crate) use k::{q3_scales, scales_and_mins};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use plain::{FOUR_BIT_FLOATS, UNEVEN};
 
 use half::f16;
 
@@ -62,11 +67,24 @@ fn u16_at(block: &[u8], at: usize) -> u16 {
 
 /// The 32-bit number at `at`.
 #[inline(always)]
-fn u32_at(block: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
-/// Calls `$then!(F)` with the [`Format`] of a quantised type, or evaluates `$else`.
+/// Unpacks 256 numbers of two bits from 64 bytes: of each 32 bytes first the lowest two bits, then
+/// the next.
+#[inline(always)]
+fn two_bits(bytes: &[u8], to: &mut [i8; MAX_BLOCK]) {
+    for (i, q) in to.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let bytes = &bytes[i / 4 * 32..][..32];
+        for (q, &byte) in q.iter_mut().zip(bytes) {
+            *q = (byte >> (i % 4 * 2) & 3) as i8;
+        }
+    }
+}
+
+/// Evaluates one expression with the [`Format`] of a quantised type by the given name, or another
+/// for plain numbers.
 macro_rules! with_format {
     ($ty:expr, $format:ident => $then:expr, _ => $else:expr) => {{
         use $crate::gguf::TensorType as T;

@@ -1,6 +1,6 @@
 //! Types without super-blocks: one scale for the whole block.
 
-use super::{Format, Unpacked, half_at, u32_at};
+use super::{Format, Unpacked, half_at, two_bits, u32_at};
 use crate::gguf::TensorType;
 
 /// The sixteen values of IQ4_NL and IQ4_XS, closer together near zero.
@@ -159,9 +159,7 @@ impl Format for Tq2 {
     const SUB: usize = 32;
     fn unpack(block: &[u8], to: &mut Unpacked) {
         to.scale[..8].fill(half_at(block, 64));
-        for (i, q) in to.q.iter_mut().enumerate() {
-            let (half, shift, l) = (i / 128, i / 32 % 4, i % 32);
-            *q = (block[half * 32 + l] >> (2 * shift) & 3) as i8 - 1;
-        }
+        two_bits(&block[..64], &mut to.q);
+        to.q.iter_mut().for_each(|q| *q -= 1);
     }
 }
