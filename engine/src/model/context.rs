@@ -11,7 +11,7 @@ use super::forward::{Ropes, Step, forward};
 use super::load::Model;
 use super::memory::{self, STEP};
 use super::pooling::{self, Pooling};
-use crate::ops::{KvType, RopeTable};
+use crate::ops::{Compute, KvType, Products, RopeTable};
 use crate::threads::Pool;
 
 /// How a model is to be run.
@@ -21,20 +21,38 @@ pub struct ContextOptions {
     pub tokens: usize,
     /// How keys and values are stored. Encoders, which keep none, do not ask.
     pub kv: KvType,
+    /// How products with the weights are computed.
+    pub products: Products,
     /// Bytes that weights, cache and working memory may take together.
     pub memory: Option<u64>,
 }
 
 /// A model with a cache for up to [`SEQUENCES`] sequences.
 ///
-/// Results depend on the tokens of a sequence and their positions only: not on the number of
+/// Results depend on the tokens of a sequence, their positions and the options: not on the number of
 /// threads, the other sequences, or the batches in which the tokens came.
 #[derive(Debug)]
 pub struct Context {
     model: Arc<Model>,
-    pool: Arc<Pool>,
+    machine: Machine,
     cache: Cache,
     ropes: Ropes,
+}
+
+/// What a context computes with.
+#[derive(Debug)]
+struct Machine {
+    pool: Arc<Pool>,
+    products: Products,
+}
+
+impl Machine {
+    fn compute(&self) -> Compute<'_> {
+        Compute {
+            pool: &self.pool,
+            products: self.products,
+        }
+    }
 }
 
 /// One row of numbers for each token of a batch whose output was wanted, in the order of the batch.
@@ -114,8 +132,11 @@ impl Context {
         Ok(Context {
             cache: Cache::new(config, options.tokens, kv),
             ropes: ropes(&model, options.tokens),
+            machine: Machine {
+                pool,
+                products: options.products,
+            },
             model,
-            pool,
         })
     }
 
@@ -153,7 +174,7 @@ impl Context {
         let hidden = self.hidden(batch)?;
         Ok(Rows {
             width,
-            numbers: self.model.logits(&self.pool, &hidden.numbers),
+            numbers: self.model.logits(self.machine.compute(), &hidden.numbers),
         })
     }
 
@@ -255,7 +276,8 @@ impl Context {
             spans: &spans,
             outputs: &outputs,
         };
-        forward(&self.model, &self.pool, &mut self.cache, &self.ropes, &step)
+        let compute = self.machine.compute();
+        forward(&self.model, compute, &mut self.cache, &self.ropes, &step)
     }
 
     /// One vector for each text. Forgets all sequences.

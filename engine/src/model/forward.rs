@@ -3,8 +3,7 @@
 use super::cache::Cache;
 use super::layers::{FeedForward, Layer, Norms};
 use super::load::Model;
-use crate::ops::{Attention, Norm, RopeTable, Span, attention};
-use crate::threads::Pool;
+use crate::ops::{Attention, Compute, Norm, RopeTable, Span, attention};
 
 /// Tokens with a cell each, ready to be computed.
 pub(super) struct Step<'a> {
@@ -39,7 +38,7 @@ type Angles = Option<Vec<(f32, f32)>>;
 /// What the layers share while a step is computed.
 struct Pass<'a> {
     model: &'a Model,
-    pool: &'a Pool,
+    compute: Compute<'a>,
     step: &'a Step<'a>,
     ropes: &'a Ropes,
     angles: [Angles; 2],
@@ -48,7 +47,7 @@ struct Pass<'a> {
 /// The vectors of the step's outputs after the last layer and its normalisation.
 pub(super) fn forward(
     model: &Model,
-    pool: &Pool,
+    compute: Compute<'_>,
     cache: &mut Cache,
     ropes: &Ropes,
     step: &Step<'_>,
@@ -59,7 +58,7 @@ pub(super) fn forward(
     });
     let pass = Pass {
         model,
-        pool,
+        compute,
         step,
         ropes,
         angles,
@@ -73,11 +72,11 @@ pub(super) fn forward(
 
 impl Model {
     /// Scores of the whole vocabulary for each of the vectors in `rows`.
-    pub(super) fn logits(&self, pool: &Pool, rows: &[f32]) -> Vec<f32> {
+    pub(super) fn logits(&self, compute: Compute<'_>, rows: &[f32]) -> Vec<f32> {
         let Some(output) = &self.output else {
             return Vec::new();
         };
-        let mut logits = output.apply(pool, rows);
+        let mut logits = output.apply(compute, rows);
         let config = self.config();
         if config.logit_scale != 1.0 {
             logits.iter_mut().for_each(|v| *v /= config.logit_scale);
@@ -129,7 +128,7 @@ impl Pass<'_> {
             input = self.outputs_of(&input, config.embedding);
             attended = self.outputs_of(&attended, attended.len() / self.step.tokens.len());
         }
-        let attended = layer.attention.output.apply(self.pool, &attended);
+        let attended = layer.attention.output.apply(self.compute, &attended);
         self.join(stream, attended, &norms.after_attention);
         if let Some(norm) = &norms.after_attention_sum {
             norm.apply(stream);
@@ -140,8 +139,8 @@ impl Pass<'_> {
             false => normed(&norms.before_feed_forward, stream.clone()),
         };
         let made = match &layer.feed_forward {
-            FeedForward::Dense(dense) => dense.apply(self.pool, &input),
-            FeedForward::Experts(experts) => experts.apply(self.pool, &input),
+            FeedForward::Dense(dense) => dense.apply(self.compute, &input),
+            FeedForward::Experts(experts) => experts.apply(self.compute, &input),
         };
         self.join(stream, made, &norms.after_feed_forward);
         if let Some(norm) = &norms.after_feed_forward_sum {
@@ -164,9 +163,9 @@ impl Pass<'_> {
     fn attend(&self, no: usize, layer: &Layer, cache: &mut Cache, input: &[f32]) -> Vec<f32> {
         let config = self.model.config();
         let (shape, weights) = (&config.layers[no], &layer.attention);
-        let mut queries = weights.query.apply(self.pool, input);
-        let mut keys = weights.key.apply(self.pool, input);
-        let values = weights.value.apply(self.pool, input);
+        let mut queries = weights.query.apply(self.compute, input);
+        let mut keys = weights.key.apply(self.compute, input);
+        let values = weights.value.apply(self.compute, input);
         for (norm, rows) in [
             (&weights.query_norm, &mut queries),
             (&weights.key_norm, &mut keys),
@@ -206,7 +205,7 @@ impl Pass<'_> {
             causal: config.causal,
         };
         attention(
-            self.pool,
+            self.compute.pool,
             &how,
             &spans,
             self.step.positions,

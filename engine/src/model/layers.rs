@@ -1,8 +1,7 @@
 //! The weights of a layer.
 
 use super::config::ExpertConfig;
-use crate::ops::{Activation, Matrix, Norm};
-use crate::threads::Pool;
+use crate::ops::{Activation, Compute, Matrix, Norm};
 
 /// A matrix and what is added to its product.
 #[derive(Debug)]
@@ -13,10 +12,10 @@ pub(super) struct Linear {
 
 impl Linear {
     /// The products with the vectors in `x`, one after the other.
-    pub fn apply(&self, pool: &Pool, x: &[f32]) -> Vec<f32> {
+    pub fn apply(&self, compute: Compute<'_>, x: &[f32]) -> Vec<f32> {
         let count = x.len() / self.weight.columns();
         let mut out = vec![0.0; count * self.weight.rows()];
-        crate::ops::matmul(pool, &self.weight, x, &mut out);
+        crate::ops::matmul(compute, &self.weight, x, &mut out);
         if let Some(bias) = &self.bias {
             for row in out.chunks_exact_mut(bias.len()) {
                 row.iter_mut().zip(bias).for_each(|(v, b)| *v += b);
@@ -74,11 +73,11 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    pub fn apply(&self, pool: &Pool, x: &[f32]) -> Vec<f32> {
-        let up = self.up.apply(pool, x);
+    pub fn apply(&self, compute: Compute<'_>, x: &[f32]) -> Vec<f32> {
+        let up = self.up.apply(compute, x);
         let inner = match &self.gate {
             Some(gate) => {
-                let mut gate = gate.apply(pool, x);
+                let mut gate = gate.apply(compute, x);
                 self.activation.apply(&mut gate, Some(&up));
                 gate
             }
@@ -88,7 +87,7 @@ impl Dense {
                 up
             }
         };
-        self.down.apply(pool, &inner)
+        self.down.apply(compute, &inner)
     }
 }
 

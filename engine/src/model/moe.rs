@@ -2,8 +2,7 @@
 
 use super::config::{ExpertConfig, Routing};
 use super::layers::{ExpertLinear, Experts};
-use crate::ops::{Group, matmul_grouped};
-use crate::threads::Pool;
+use crate::ops::{Compute, Group, matmul_grouped};
 
 /// One token's use of one expert.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,9 +14,9 @@ struct Use {
 
 impl Experts {
     /// The block's output for each of the vectors in `x`.
-    pub(super) fn apply(&self, pool: &Pool, x: &[f32]) -> Vec<f32> {
+    pub(super) fn apply(&self, compute: Compute<'_>, x: &[f32]) -> Vec<f32> {
         let (config, width) = (&self.config, self.router.weight.columns());
-        let scores = self.router.apply(pool, x);
+        let scores = self.router.apply(compute, x);
         // By expert, so that each expert's weights are gone through once; by token within.
         let mut uses: Vec<Use> = scores
             .chunks_exact(config.count)
@@ -45,16 +44,16 @@ impl Experts {
         }
 
         let token = |i: usize| uses[i].token;
-        let up = self.up.apply(pool, &groups, x, &token, &uses);
-        let mut inner = self.gate.apply(pool, &groups, x, &token, &uses);
+        let up = self.up.apply(compute, &groups, x, &token, &uses);
+        let mut inner = self.gate.apply(compute, &groups, x, &token, &uses);
         self.activation.apply(&mut inner, Some(&up));
-        let down = self.down.apply(pool, &groups, &inner, &|i| i, &uses);
+        let down = self.down.apply(compute, &groups, &inner, &|i| i, &uses);
 
         let mut out = match &self.shared {
             Some(shared) => {
-                let mut out = shared.dense.apply(pool, x);
+                let mut out = shared.dense.apply(compute, x);
                 if let Some(gate) = &shared.gate {
-                    let gates = gate.apply(pool, x);
+                    let gates = gate.apply(compute, x);
                     for (row, gate) in out.chunks_exact_mut(width).zip(gates) {
                         let part = 1.0 / (1.0 + (-gate).exp());
                         row.iter_mut().for_each(|v| *v *= part);
@@ -77,7 +76,7 @@ impl Experts {
 impl ExpertLinear {
     fn apply(
         &self,
-        pool: &Pool,
+        compute: Compute<'_>,
         groups: &[Group],
         x: &[f32],
         source: &(dyn Fn(usize) -> usize + Sync),
@@ -85,7 +84,7 @@ impl ExpertLinear {
     ) -> Vec<f32> {
         let rows = self.weights.first().map_or(0, |weight| weight.rows());
         let mut out = vec![0.0; uses.len() * rows];
-        matmul_grouped(pool, &self.weights, groups, x, source, &mut out);
+        matmul_grouped(compute, &self.weights, groups, x, source, &mut out);
         if let Some(biases) = &self.biases {
             for (u, row) in uses.iter().zip(out.chunks_exact_mut(rows)) {
                 let bias = &biases[u.expert * rows..][..rows];

@@ -15,7 +15,7 @@ mod rope;
 pub use activation::Activation;
 pub use attention::{Attention, Span, attention};
 pub use kv::{KvStore, KvType};
-pub use matmul::{Group, matmul, matmul_grouped};
+pub use matmul::{Compute, Group, Products, matmul, matmul_grouped};
 pub use matrix::Matrix;
 pub use norm::{Norm, NormKind};
 pub use rope::{RopeStyle, RopeTable, Rotation};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aienv_engine::gguf::{Array, File, Value};
 use aienv_engine::model::{Batch, Context, ContextOptions, Model};
-use aienv_engine::ops::KvType;
+use aienv_engine::ops::{KvType, Products};
 use aienv_engine::threads::Pool;
 
 /// A model of the folder and what its file says about its results.
@@ -53,9 +53,14 @@ impl Case {
     }
 
     pub fn context(&self, threads: usize, kv: KvType) -> Context {
+        self.context_with(threads, kv, Products::Exact)
+    }
+
+    pub fn context_with(&self, threads: usize, kv: KvType, products: Products) -> Context {
         let options = ContextOptions {
             tokens: self.context,
             kv,
+            products,
             memory: None,
         };
         Context::new(

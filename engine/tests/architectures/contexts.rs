@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aienv_engine::model::{
     Batch, BatchToken, Context, ContextOptions, ModelError, Pooling, memory_needs,
 };
-use aienv_engine::ops::KvType;
+use aienv_engine::ops::{KvType, Products};
 use aienv_engine::threads::Pool;
 
 use crate::case::Case;
@@ -21,10 +21,12 @@ fn some() -> Vec<Case> {
 #[test]
 fn threads_change_nothing() {
     for case in Case::all() {
-        let one = case.run(&mut case.context(1, KvType::F16));
-        for threads in [2, 3] {
-            let many = case.run(&mut case.context(threads, KvType::F16));
-            assert_eq!(one, many, "{} with {threads} threads", case.name);
+        for products in [Products::Exact, Products::Quantised] {
+            let run = |threads| case.run(&mut case.context_with(threads, KvType::F16, products));
+            let one = run(1);
+            for threads in [2, 3] {
+                assert_eq!(one, run(threads), "{} with {threads} threads", case.name);
+            }
         }
     }
 }
@@ -32,15 +34,27 @@ fn threads_change_nothing() {
 #[test]
 fn one_token_at_a_time_is_the_same() {
     for case in some() {
-        let whole = case.run(&mut case.context(2, KvType::F16));
-        let mut context = case.context(2, KvType::F16);
-        let width = case.model.config().vocabulary;
-        for (i, wanted) in whole.chunks_exact(width).enumerate() {
-            let rows = context
-                .eval(&Batch::all(&case.tokens[i..=i], 0, i as u32))
-                .unwrap();
-            assert_eq!(rows.numbers(), wanted, "{} at {i}", case.name);
+        for products in [Products::Exact, Products::Quantised] {
+            let whole = case.run(&mut case.context_with(2, KvType::F16, products));
+            let mut context = case.context_with(2, KvType::F16, products);
+            let width = case.model.config().vocabulary;
+            for (i, wanted) in whole.chunks_exact(width).enumerate() {
+                let batch = Batch::all(&case.tokens[i..=i], 0, i as u32);
+                let rows = context.eval(&batch).unwrap();
+                assert_eq!(rows.numbers(), wanted, "{} at {i}", case.name);
+            }
         }
+    }
+}
+
+/// Rounding vectors to 8 bits costs little, unless it tips a choice of experts.
+#[test]
+fn quantised_products_are_nearly_as_good() {
+    for case in Case::all() {
+        let mut context = case.context_with(2, KvType::F16, Products::Quantised);
+        let error = nmse(&case.run(&mut context), &case.expected);
+        println!("{:14} {error:10.2e}", case.name);
+        assert!(error > 1e-9 && error < 1e-2, "{}: {error:e}", case.name);
     }
 }
 
@@ -154,6 +168,7 @@ fn a_small_cache_is_nearly_as_good() {
     let options = ContextOptions {
         tokens: 64,
         kv: KvType::Q8_0,
+        products: Products::Exact,
         memory: None,
     };
     let pool = Arc::new(Pool::new(1));
@@ -221,6 +236,7 @@ fn too_little_memory_is_refused_with_what_would_fit() {
         let options = ContextOptions {
             tokens,
             kv: KvType::F16,
+            products: Products::Exact,
             memory: Some(memory),
         };
         Context::new(Arc::clone(&case.model), Arc::new(Pool::new(1)), &options)

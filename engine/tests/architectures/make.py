@@ -78,8 +78,8 @@ class Case:
         if bias:
             self.state[f"{target}.bias"] = self.weights.vector(f"{name}.bias", *shape)
 
-    def linear(self, name, target, rows, columns, bias=False, turned=0):
-        weight = self.weights.matrix(f"{name}.weight", rows, columns)
+    def linear(self, name, target, rows, columns, bias=False, turned=0, ty=Type.Q4_0):
+        weight = self.weights.matrix(f"{name}.weight", rows, columns, ty=ty)
         self.state[f"{target}.weight"] = halves(weight, turned) if turned else weight
         if bias:
             bias = self.weights.vector(f"{name}.bias", rows)
@@ -125,7 +125,8 @@ class Case:
 
     def expert_weights(self, file, there, router):
         oss = self.arch == "gpt-oss"
-        self.linear(f"{file}.ffn_gate_inp", f"{there}.{router}", EXPERTS, WIDTH, oss)
+        router = f"{there}.{router}"
+        self.linear(f"{file}.ffn_gate_inp", router, EXPERTS, WIDTH, oss, ty=Type.F32)
         ty = Type.MXFP4 if oss else Type.Q4_0
         sides = [
             self.weights.matrix(f"{file}.ffn_{part}_exps.weight", EXPERTS, EXPERT_INNER, WIDTH, ty=ty)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aienv_engine::gguf::{File, Metadata, Value};
 use aienv_engine::model::{Batch, BatchToken, Config, Context, ContextOptions, Model, SEQUENCES};
-use aienv_engine::ops::KvType;
+use aienv_engine::ops::{KvType, Products};
 use aienv_engine::threads::Pool;
 use proptest::prelude::*;
 
@@ -297,6 +297,7 @@ fn run_if_it_loads(bytes: Vec<u8>) {
     let options = ContextOptions {
         tokens: 8,
         kv: KvType::F16,
+        products: Products::Exact,
         memory: Some(1 << 30),
     };
     let pool = Arc::new(Pool::new(1));
