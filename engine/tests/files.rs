@@ -97,6 +97,14 @@ fn absurd_counts_are_refused_before_anything_is_allocated() {
     assert!(tensors.to_string().contains("1152921504606846976 tensors"));
     let key = Bytes::new(0, 1).u64(u64::MAX - 3).raw(&[b'a'; 30]).flaw();
     assert!(matches!(key, Flaw::Count { .. }), "{key}");
+    // Even where the file is long enough for them.
+    let many = Bytes::new(0, 70_000).raw(&vec![0; 2_000_000]).flaw();
+    assert!(
+        many.to_string()
+            .contains("70000 metadata entries; no model has more than 65536")
+    );
+    let many = Bytes::new(2_000_000, 0).raw(&vec![0; 48_000_000]).flaw();
+    assert!(matches!(many, Flaw::TooMany { .. }), "{many}");
     for element in 0..=12 {
         let array = Bytes::new(0, 1).text(b"list").u32(9).u32(element);
         let array = array.u64(u64::MAX / 2).raw(&[0; 100]).flaw();

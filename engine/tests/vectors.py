@@ -7,7 +7,8 @@ type in NumPy. Needed: `pip install gguf`. From the folder `engine`:
     python tests/vectors.py --check    # compare the file, the grids and fresh blocks
     python tests/vectors.py --grids    # write src/quant/grids/*.bin
 
-`--check` runs `cargo run --example dequantize` on random blocks that are in no file.
+`--check` runs `cargo run --example dequantize` on random blocks that are in no file, and reads what
+`cargo run --example copy` writes.
 """
 
 import argparse
@@ -102,10 +103,30 @@ def grids():
         yield GRIDS / f"{name.lower()}.bin", bytes.fromhex(getattr(quants, name).grid_hex.decode())
 
 
+def content(path):
+    """What the package sees in a file: metadata, and tensors with their data."""
+    reader = gguf.GGUFReader(path)
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    tensors = {t.name: (t.tensor_type, *t.shape, t.data.tobytes()) for t in reader.tensors}
+    return fields, tensors
+
+
+def check_writer():
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder, "copy.gguf")
+        command = ["cargo", "run", "-q", "--example", "copy", "--", VECTORS, copy]
+        subprocess.run(command, check=True)
+        same = content(copy) == content(VECTORS)
+    print("a copy by our writer is", "the same" if same else "another", "for the package's reader")
+    return same
+
+
 def check():
     bad = [path for path, packed in grids() if path.read_bytes() != packed]
     for path in bad:
         print(f"{path}: not the grid of the package")
+    if not check_writer():
+        bad.append("writer")
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng()
         for ty in TYPES:

@@ -70,6 +70,16 @@ pub enum Flaw {
         /// Bytes left in the file.
         left: u64,
     },
+    /// More than any model has; each takes memory of its own.
+    #[error("it announces {count} {what}; no model has more than {most}")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// How many.
+        count: u64,
+        /// How many are allowed.
+        most: u64,
+    },
     /// Text that is not UTF-8.
     #[error("{0} is not valid UTF-8")]
     Utf8(String),

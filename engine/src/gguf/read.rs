@@ -11,6 +11,10 @@ use super::{Metadata, Tensor, TensorType};
 pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 /// Arrays inside arrays; no known file has any.
 const MAX_NESTING: usize = 4;
+/// Metadata entries; models have a few dozen.
+const MAX_PAIRS: u64 = 1 << 16;
+/// Tensors in one file; large models have a few thousand.
+const MAX_TENSORS: u64 = 1 << 20;
 /// Dimensions of a tensor.
 const MAX_DIMS: u32 = 4;
 
@@ -33,6 +37,9 @@ pub(super) fn header(bytes: &[u8], shard: usize) -> Result<Header, Flaw> {
     // dimension.
     reader.fits(pairs, 8 + 4 + 1, || "metadata entries".to_owned())?;
     reader.fits(tensors, 8 + 4 + 4 + 8, || "tensors".to_owned())?;
+
+    few("metadata entries", pairs, MAX_PAIRS)?;
+    few("tensors", tensors, MAX_TENSORS)?;
 
     let metadata = metadata(&mut reader, pairs)?;
     let alignment = alignment(&metadata)?;
@@ -80,6 +87,13 @@ fn counts(bytes: &[u8]) -> Result<(u32, u64, u64), Flaw> {
         version if version != 0 && version & 0xffff == 0 => Err(Flaw::BigEndian),
         version => Err(Flaw::Version(version)),
     }
+}
+
+fn few(what: &'static str, count: u64, most: u64) -> Result<(), Flaw> {
+    if count > most {
+        return Err(Flaw::TooMany { what, count, most });
+    }
+    Ok(())
 }
 
 fn metadata(reader: &mut Reader, pairs: u64) -> Result<Metadata, Flaw> {

@@ -29,6 +29,11 @@ impl Tensor {
         self.shape.iter().skip(1).product::<u64>() as usize
     }
 
+    /// Bytes of a row; row `i` of the data begins at `i` times as many.
+    pub fn row_bytes(&self) -> usize {
+        self.ty.row_bytes(self.row_len())
+    }
+
     /// Numbers in all.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()

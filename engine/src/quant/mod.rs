@@ -1,7 +1,7 @@
 //! Numbers in blocks: what the bytes of each tensor type mean.
 //!
 //! Every quantised type means the same thing in the end: small whole numbers, in sub-blocks of 16
-//! or 32 that share a scale and perhaps a minimum. [`unpack`](mod@unpack) turns each type's bytes
+//! or 32 that share a scale and perhaps a minimum. The inner room `unpack` turns each type's bytes
 //! into that form, and everything portable is built on it; kernels for particular processors must
 //! agree with it.
 //!
