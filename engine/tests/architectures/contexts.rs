@@ -58,6 +58,43 @@ fn quantised_products_are_nearly_as_good() {
     }
 }
 
+/// Long batches are evaluated in steps; where they are cut must not show.
+#[test]
+fn long_batches_are_the_same_in_parts() {
+    for case in some() {
+        let options = ContextOptions {
+            tokens: 320,
+            kv: KvType::F16,
+            products: Products::Exact,
+            memory: None,
+        };
+        let make = || {
+            let pool = Arc::new(Pool::new(2));
+            Context::new(Arc::clone(&case.model), pool, &options).unwrap()
+        };
+        let tokens: Vec<u32> = (0..300).map(|i| i * 7 % 48).collect();
+        let whole = make().eval(&Batch::all(&tokens, 0, 0)).unwrap();
+        let mut context = make();
+        let mut parts = Vec::new();
+        for (i, part) in tokens.chunks(90).enumerate() {
+            let rows = context.eval(&Batch::all(part, 0, i as u32 * 90)).unwrap();
+            parts.extend_from_slice(rows.numbers());
+        }
+        assert_eq!(whole.numbers(), parts, "{}", case.name);
+        assert!(parts.iter().all(|v| v.is_finite()));
+    }
+}
+
+#[test]
+fn a_configuration_can_be_shown() {
+    let config = serde_json::to_value(Case::named("gpt-oss").model.config()).unwrap();
+    assert_eq!(config["architecture"], "gpt-oss");
+    assert_eq!(config["layers"][0]["window"], 8);
+    assert_eq!(config["layers"][1]["window"], serde_json::Value::Null);
+    assert_eq!(config["experts"]["used"], 2);
+    assert_eq!(config["rope"]["scale"], 0.25);
+}
+
 #[test]
 fn a_prompt_gives_its_last_row_only() {
     for case in some() {
