@@ -126,9 +126,9 @@ impl Context {
             );
             return Err(ModelError::Unsupported(text));
         }
-        if let Some(available) = options.memory {
-            memory::check(config, model.weight_bytes(), options.tokens, kv, available)?;
-        }
+        // Without a limit, that of the address space.
+        let available = options.memory.unwrap_or(isize::MAX as u64);
+        memory::check(config, model.weight_bytes(), options.tokens, kv, available)?;
         Ok(Context {
             cache: Cache::new(config, options.tokens, kv),
             ropes: ropes(&model, options.tokens),
@@ -156,6 +156,7 @@ impl Context {
     }
 
     /// Evaluates a batch; the rows are the scores of every token of the vocabulary to come next.
+    /// A vocabulary has a hundred thousand tokens and more: ask for the rows that are needed.
     ///
     /// # Errors
     ///

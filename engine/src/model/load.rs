@@ -19,6 +19,7 @@ use crate::quant;
 /// A model ready to run. Its large weights stay where the file is mapped; only vectors are copied.
 #[derive(Debug)]
 pub struct Model {
+    file: Arc<File>,
     config: Config,
     weight_bytes: u64,
     pub(super) tokens: Matrix,
@@ -49,10 +50,15 @@ impl Model {
     ///
     /// The architecture is not supported, metadata or tensors are missing, or their shapes
     /// contradict each other.
-    pub fn load(file: File) -> Result<Model, ModelError> {
+    pub fn load(file: impl Into<Arc<File>>) -> Result<Model, ModelError> {
+        let file = file.into();
         let config = Config::from_metadata(file.metadata())?;
+        if file.tensors().is_empty() {
+            let text = "the file holds a vocabulary only, no weights, so it cannot be run";
+            return Err(ModelError::Unsupported(text.into()));
+        }
         let loader = Loader {
-            file: Arc::new(file),
+            file: Arc::clone(&file),
             config: &config,
             used: RefCell::default(),
         };
@@ -80,8 +86,9 @@ impl Model {
             output: loader.output(&tokens)?,
             rope_factors: loader.rope_factors()?,
             tokens,
-            weight_bytes: loader.file.tensors().iter().map(Tensor::bytes).sum(),
+            weight_bytes: file.tensors().iter().map(Tensor::bytes).sum(),
             config: config.clone(),
+            file,
         };
         loader.check_all_used()?;
         Ok(model)
@@ -90,6 +97,11 @@ impl Model {
     /// What the model is.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The file it came from, with the metadata that tokenizers and templates need.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// Size of its weights in bytes.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aienv_engine::gguf::{File, Metadata, Value};
+use aienv_engine::gguf::{File, Metadata, TensorType, Value, Writer};
 use aienv_engine::model::{Batch, BatchToken, Config, Context, ContextOptions, Model, SEQUENCES};
 use aienv_engine::ops::{KvType, Products};
 use aienv_engine::threads::Pool;
@@ -192,6 +192,33 @@ fn tensors_that_are_missing_or_too_many() {
 }
 
 #[test]
+fn files_without_weights() {
+    let file = File::from_bytes(bytes("llama")).unwrap();
+    let writer = Writer::new(file.metadata().clone());
+    let bytes = writer.begin(Vec::new()).unwrap().finish().unwrap();
+    let error = Model::load(File::from_bytes(bytes).unwrap())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("vocabulary only"), "{error}");
+}
+
+#[test]
+fn weights_of_whole_numbers() {
+    let error = rewritten(
+        "llama",
+        |_| {},
+        |name, ty| match name {
+            "output_norm.weight" => TensorType::I32,
+            _ => ty,
+        },
+    );
+    assert!(
+        error.contains("`output_norm.weight` is of type I32"),
+        "{error}"
+    );
+}
+
+#[test]
 fn shapes_that_contradict_the_metadata() {
     for (key, value, says) in [
         (
@@ -218,35 +245,29 @@ fn shapes_that_contradict_the_metadata() {
     }
 }
 
-/// Loads the model with another count, written over the one in the file or put before it.
+/// Why the model does not load with another count in its metadata.
 fn with_count(name: &str, key: &str, value: u32) -> String {
-    let mut bytes = bytes(name);
-    let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(key.as_bytes()));
-    match at {
-        // The value follows the key and four bytes that tell its type.
-        Some(at) => {
-            let at = at + key.len() + 4;
-            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        }
-        None => {
-            let mut pair = (key.len() as u64).to_le_bytes().to_vec();
-            pair.extend(key.as_bytes());
-            pair.extend(4u32.to_le_bytes());
-            pair.extend(value.to_le_bytes());
-            // Tensor data keeps its place in steps of the alignment only: fill up with a text.
-            let (fill, head) = ("fill", 8 + 4 + 4 + 8);
-            let rest = (32 - (pair.len() + head) % 32) % 32;
-            pair.extend((fill.len() as u64).to_le_bytes());
-            pair.extend(fill.as_bytes());
-            pair.extend(8u32.to_le_bytes());
-            pair.extend((rest as u64).to_le_bytes());
-            pair.extend(vec![b' '; rest]);
-            let pairs = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 2;
-            bytes[16..24].copy_from_slice(&pairs.to_le_bytes());
-            bytes.splice(24..24, pair);
-        }
+    rewritten(name, |metadata| metadata.insert(key, value), |_, ty| ty)
+}
+
+/// Why the model does not load with other metadata or other types of tensors of the same size.
+fn rewritten(
+    name: &str,
+    change: impl Fn(&mut Metadata),
+    ty: impl Fn(&str, TensorType) -> TensorType,
+) -> String {
+    let file = File::from_bytes(bytes(name)).unwrap();
+    let mut writer = Writer::new(file.metadata().clone());
+    change(&mut writer.metadata);
+    for tensor in file.tensors() {
+        let ty = ty(&tensor.name, tensor.ty);
+        writer.declare(&tensor.name, &tensor.shape, ty).unwrap();
     }
-    let file = File::from_bytes(bytes).unwrap();
+    let mut body = writer.begin(Vec::new()).unwrap();
+    for tensor in file.tensors() {
+        body.append(file.data(tensor).unwrap()).unwrap();
+    }
+    let file = File::from_bytes(body.finish().unwrap()).unwrap();
     Model::load(file).unwrap_err().to_string()
 }
 
