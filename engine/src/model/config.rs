@@ -169,21 +169,11 @@ impl Reader<'_> {
                 return Err(self.value(&format!("attention.{key}"), length, "at least 1"));
             }
         }
-        let epsilon = match family.norm {
-            NormKind::Rms => "attention.layer_norm_rms_epsilon",
-            NormKind::Layer => "attention.layer_norm_epsilon",
-        };
-        let norm_epsilon = self
-            .number(epsilon)?
-            .ok_or_else(|| MetadataError::Missing(self.key(epsilon)))?;
         let context = self.required("context_length", MOST_CONTEXT)?;
         let rope = self.rope(key_length, context)?;
         let key_lengths = match family.scale_by_embedding {
             Some(count) if count == layers.len() => by_heads,
             _ => key_length,
-        };
-        let soft_cap = |key: &str, default: f32| -> Result<Option<f32>, ModelError> {
-            Ok(Some(self.number(key)?.unwrap_or(default)).filter(|&cap| cap > 0.0))
         };
         Ok(Config {
             architecture: family.name,
@@ -194,7 +184,7 @@ impl Reader<'_> {
             key_length,
             value_length,
             norm: family.norm,
-            norm_epsilon,
+            norm_epsilon: self.norm_epsilon()?,
             norm_placement: family.placement,
             head_norm: family.head_norm,
             window_rope: rope
@@ -208,7 +198,7 @@ impl Reader<'_> {
                 _ => 1.0 / (key_lengths as f32).sqrt(),
             },
             attention_soft_cap: match family.soft_cap_scores {
-                true => soft_cap("attn_logit_softcapping", 50.0)?,
+                true => self.soft_cap("attn_logit_softcapping", 50.0)?,
                 false => None,
             },
             attention_sinks: family.sinks,
@@ -225,7 +215,7 @@ impl Reader<'_> {
             logit_scale: self.factor("logit_scale")?,
             logit_soft_cap: {
                 let default = if family.soft_cap_scores { 30.0 } else { 0.0 };
-                soft_cap("final_logit_softcapping", default)?
+                self.soft_cap("final_logit_softcapping", default)?
             },
             token_types: match family.encoder {
                 true => self.token_types()?,
@@ -236,6 +226,21 @@ impl Reader<'_> {
             layers,
             family: FamilyRef(family),
         })
+    }
+
+    fn norm_epsilon(&self) -> Result<f32, ModelError> {
+        let key = match self.family.norm {
+            NormKind::Rms => "attention.layer_norm_rms_epsilon",
+            NormKind::Layer => "attention.layer_norm_epsilon",
+        };
+        let missing = || MetadataError::Missing(self.key(key));
+        Ok(self.number(key)?.ok_or_else(missing)?)
+    }
+
+    /// A bound; 0 stands for none.
+    fn soft_cap(&self, key: &str, default: f32) -> Result<Option<f32>, ModelError> {
+        let cap = self.number(key)?.unwrap_or(default);
+        Ok((cap > 0.0).then_some(cap))
     }
 
     fn layers(&self) -> Result<Vec<LayerConfig>, ModelError> {
