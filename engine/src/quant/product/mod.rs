@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,10 @@ pub enum Kernels {
     Avx2,
     /// x86-64 with AVX-512 (F, BW, VL) and its instructions for whole numbers (VNNI).
     Avx512Vnni,
+    /// 64-bit ARM.
+    Neon,
+    /// 64-bit ARM with instructions for sums of products of bytes.
+    NeonDot,
 }
 
 impl Kernels {
@@ -61,6 +67,13 @@ fn detect() -> Vec<Kernels> {
             && is_x86_feature_detected!("avx512vnni")
         {
             available.push(Kernels::Avx512Vnni);
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        available.push(Kernels::Neon);
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            available.push(Kernels::NeonDot);
         }
     }
     available
@@ -135,11 +148,19 @@ fn run(kernels: Kernels, ty: TensorType, mut job: Job) {
         // that the processor has the features that the function is compiled for.
         #[cfg(target_arch = "x86_64")]
         Kernels::Avx2 => unsafe { avx2::multiply(ty, &mut job) },
-        // SAFETY: as above.
+        // SAFETY: likewise.
         #[cfg(target_arch = "x86_64")]
         Kernels::Avx512Vnni => unsafe { avx512::multiply(ty, &mut job) },
-        #[cfg(not(target_arch = "x86_64"))]
-        Kernels::Avx2 | Kernels::Avx512Vnni => false,
+        // SAFETY: every 64-bit ARM processor has what these need.
+        #[cfg(target_arch = "aarch64")]
+        Kernels::Neon => unsafe { neon::multiply::<false>(ty, &mut job) },
+        // SAFETY: the caller has made sure that these are available, that is, that the processor
+        // has the instructions.
+        #[cfg(target_arch = "aarch64")]
+        Kernels::NeonDot => unsafe { neon::multiply::<true>(ty, &mut job) },
+        // Never available on other processors.
+        #[allow(unreachable_patterns)]
+        _ => false,
     };
     if !done {
         portable::multiply(ty, &mut job);
@@ -148,7 +169,7 @@ fn run(kernels: Kernels, ty: TensorType, mut job: Job) {
 
 /// The last blocks of a row, fewer than a super-block, with zero bytes after them. Zero bytes are a
 /// block of some finite numbers in every type, and are multiplied by zeros.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn padded_rest<const BYTES: usize>(row: &[u8], index: usize) -> [u8; BYTES] {
     let mut padded = [0; BYTES];
     let rest = &row[(index * BYTES).min(row.len())..];

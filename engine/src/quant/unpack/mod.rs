@@ -8,9 +8,9 @@ pub(crate) use grid::{Iq1M, Iq1S, Iq2S, Iq2Xs, Iq2Xxs, Iq3S, Iq3Xxs};
 pub(crate) use k::{Iq4Xs, Q2K, Q3K, Q4K, Q5K, Q6K};
 pub(crate) use plain::{Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Tq1, Tq2};
 // What kernels for particular processors share with the portable code.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use k::{q3_scales, scales_and_mins};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use plain::{FOUR_BIT_FLOATS, UNEVEN};
 
 use half::f16;
