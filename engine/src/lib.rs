@@ -5,6 +5,14 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`model`] | transformers: configuration, weights, cache, evaluation |
+//! | [`ops`] | the arithmetic they are made of |
+//! | [`threads`] | a pool of threads |
+//! | [`quant`] | numbers in blocks: dequantising, quantising, dot products |
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
 pub mod gguf;
+pub mod model;
+pub mod ops;
+pub mod quant;
+pub mod threads;

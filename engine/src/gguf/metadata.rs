@@ -174,3 +174,49 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Metadata {
         metadata
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_take_every_width_that_loses_nothing() {
+        let metadata: Metadata = [
+            ("u8", Value::from(7u8)),
+            ("i64", 7i64.into()),
+            ("negative", (-7i32).into()),
+            ("u64", u64::MAX.into()),
+            ("f32", 0.5f32.into()),
+            ("flag", true.into()),
+            ("text", "seven".into()),
+            ("list", vec![7u32].into()),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(metadata.count("u8"), Ok(Some(7)));
+        assert_eq!(metadata.count("i64"), Ok(Some(7)));
+        assert_eq!(metadata.count("u64"), Ok(Some(u64::MAX)));
+        assert_eq!(metadata.count("none"), Ok(None));
+        assert!(metadata.count("negative").is_err() && metadata.count("f32").is_err());
+        assert_eq!(metadata.number("negative"), Ok(Some(-7.0)));
+        assert_eq!(metadata.number("f32"), Ok(Some(0.5)));
+        // Not every 64-bit number is one in floating point.
+        assert!(metadata.number("u64").is_err());
+        assert_eq!(metadata.flag("flag"), Ok(Some(true)));
+        assert_eq!(metadata.text("text"), Ok(Some("seven")));
+        let error = metadata.text("list").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`list` in the model file is of type array of u32, but must be a text"
+        );
+    }
+
+    #[test]
+    fn a_key_keeps_its_place_when_it_is_set_anew() {
+        let mut metadata: Metadata = [("a", 1u8), ("b", 2)].into_iter().collect();
+        metadata.insert("a", "new");
+        let keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+        assert_eq!((keys, metadata.len()), (vec!["a", "b"], 2));
+        assert_eq!(metadata.text("a"), Ok(Some("new")));
+    }
+}

@@ -1,0 +1,497 @@
+//! A model's weights, found in a file and checked against its configuration.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::config::{Config, ExpertConfig, LayerConfig};
+use super::error::ModelError;
+use super::family::{HeadNorm, NormPlacement};
+use super::layers::{
+    AttentionWeights, Dense, ExpertLinear, Experts, FeedForward, Layer, Linear, Norms, Shared,
+};
+use crate::gguf::{File, Tensor, TensorType};
+use crate::ops::{Matrix, Norm};
+use crate::quant;
+
+/// A model ready to run. Its large weights stay where the file is mapped; only vectors are copied.
+#[derive(Debug)]
+pub struct Model {
+    file: Arc<File>,
+    config: Config,
+    weight_bytes: u64,
+    pub(super) tokens: Matrix,
+    /// Added to every token: the vector of the first token type.
+    pub(super) token_type: Option<Vec<f32>>,
+    pub(super) positions: Option<Matrix>,
+    pub(super) embedding_norm: Option<Norm>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) output_norm: Option<Norm>,
+    pub(super) output: Option<Linear>,
+    pub(super) rope_factors: RopeFactors,
+}
+
+/// What the angles of each pair are divided by, in some models.
+#[derive(Debug, Default)]
+pub(super) struct RopeFactors {
+    /// Whatever the context.
+    pub always: Option<Vec<f32>>,
+    /// For contexts up to the trained one, and beyond.
+    pub short: Option<Vec<f32>>,
+    pub long: Option<Vec<f32>>,
+}
+
+impl Model {
+    /// Finds the weights in `file`. No weight is read but vectors of a few thousand numbers.
+    ///
+    /// # Errors
+    ///
+    /// The architecture is not supported, metadata or tensors are missing, or their shapes
+    /// contradict each other.
+    pub fn load(file: impl Into<Arc<File>>) -> Result<Model, ModelError> {
+        let file = file.into();
+        let config = Config::from_metadata(file.metadata())?;
+        if file.tensors().is_empty() {
+            let text = "the file holds a vocabulary only, no weights, so it cannot be run";
+            return Err(ModelError::Unsupported(text.into()));
+        }
+        let loader = Loader {
+            file: Arc::clone(&file),
+            config: &config,
+            used: RefCell::default(),
+        };
+        let tokens = loader.matrix("token_embd.weight", config.embedding, config.vocabulary)?;
+        let model = Model {
+            token_type: loader.token_type()?,
+            positions: match config.learned_positions {
+                true => {
+                    let name = "position_embd.weight";
+                    Some(loader.matrix(name, config.embedding, config.context)?)
+                }
+                false => None,
+            },
+            embedding_norm: match config.encoder {
+                true => Some(loader.norm("token_embd_norm", config.embedding)?),
+                false => None,
+            },
+            layers: (0..config.layers.len())
+                .map(|i| loader.layer(i))
+                .collect::<Result<_, _>>()?,
+            output_norm: match config.encoder {
+                true => None,
+                false => Some(loader.norm("output_norm", config.embedding)?),
+            },
+            output: loader.output(&tokens)?,
+            rope_factors: loader.rope_factors()?,
+            tokens,
+            weight_bytes: file.tensors().iter().map(Tensor::bytes).sum(),
+            config: config.clone(),
+            file,
+        };
+        loader.check_all_used()?;
+        Ok(model)
+    }
+
+    /// What the model is.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The file it came from, with the metadata that tokenizers and templates need.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Size of its weights in bytes.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+}
+
+/// The bytes of one tensor, kept alive with their file.
+struct TensorBytes {
+    file: Arc<File>,
+    name: String,
+}
+
+impl AsRef<[u8]> for TensorBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.file.tensor(&self.name).map_or(&[], |(_, bytes)| bytes)
+    }
+}
+
+struct Loader<'a> {
+    file: Arc<File>,
+    config: &'a Config,
+    /// Tensors that have a place in the model.
+    used: RefCell<HashSet<String>>,
+}
+
+impl Loader<'_> {
+    fn layer(&self, no: usize) -> Result<Layer, ModelError> {
+        let layer = &self.config.layers[no];
+        let prefix = format!("blk.{no}.");
+        Ok(Layer {
+            attention: self.attention(&prefix, layer)?,
+            feed_forward: match &self.config.experts {
+                Some(experts) => FeedForward::Experts(Box::new(self.experts(&prefix, experts)?)),
+                None => {
+                    FeedForward::Dense(Box::new(self.dense(&prefix, "", layer.feed_forward)?))
+                }
+            },
+            norms: self.norms(&prefix)?,
+        })
+    }
+
+    fn norms(&self, prefix: &str) -> Result<Norms, ModelError> {
+        let family = self.config.family.0;
+        let norm = |name: &str| {
+            self.norm(&format!("{prefix}{name}"), self.config.embedding)
+                .map(Some)
+        };
+        let mut norms = Norms::default();
+        let placement = self.config.norm_placement;
+        if matches!(
+            placement,
+            NormPlacement::Before | NormPlacement::BeforeAndAfter
+        ) {
+            norms.before_attention = norm("attn_norm")?;
+            let name = family.feed_forward_norm;
+            let there = self.has(&format!("{prefix}{name}.weight"));
+            norms.parallel = family.may_be_parallel && !there;
+            if !norms.parallel {
+                norms.before_feed_forward = norm(name)?;
+            }
+        }
+        if matches!(
+            placement,
+            NormPlacement::After | NormPlacement::BeforeAndAfter
+        ) {
+            norms.after_attention = norm("post_attention_norm")?;
+            norms.after_feed_forward = norm("post_ffw_norm")?;
+        }
+        if placement == NormPlacement::AfterSum {
+            norms.after_attention_sum = norm("attn_output_norm")?;
+            norms.after_feed_forward_sum = norm("layer_output_norm")?;
+        }
+        Ok(norms)
+    }
+
+    fn attention(&self, prefix: &str, layer: &LayerConfig) -> Result<AttentionWeights, ModelError> {
+        let config = self.config;
+        let queries = layer.heads * config.key_length;
+        let keys = layer.kv_heads * config.key_length;
+        let values = layer.kv_heads * config.value_length;
+        let fused = format!("{prefix}attn_qkv");
+        let (query, key, value) = if self.has(&format!("{fused}.weight")) {
+            let all = self.linear(&fused, config.embedding, queries + keys + values)?;
+            (
+                part(&all, 0, queries),
+                part(&all, queries, keys),
+                part(&all, queries + keys, values),
+            )
+        } else {
+            let linear =
+                |name: &str, rows| self.linear(&format!("{prefix}{name}"), config.embedding, rows);
+            (
+                linear("attn_q", queries)?,
+                linear("attn_k", keys)?,
+                linear("attn_v", values)?,
+            )
+        };
+        let sinks = format!("{prefix}attn_sinks.weight");
+        Ok(AttentionWeights {
+            query,
+            key,
+            value,
+            output: self.linear(
+                &format!("{prefix}attn_output"),
+                layer.heads * config.value_length,
+                config.embedding,
+            )?,
+            query_norm: self.head_norm(&format!("{prefix}attn_q_norm"), layer.heads)?,
+            key_norm: self.head_norm(&format!("{prefix}attn_k_norm"), layer.kv_heads)?,
+            sinks: match config.attention_sinks {
+                true => Some(self.vector(&sinks, &[layer.heads])?),
+                false => None,
+            },
+        })
+    }
+
+    fn head_norm(&self, name: &str, heads: usize) -> Result<Option<Norm>, ModelError> {
+        let head = self.config.key_length;
+        let weight = format!("{name}.weight");
+        let (group, shape) = match self.config.head_norm {
+            HeadNorm::None => return Ok(None),
+            HeadNorm::OwnWeights if !self.has(&weight) => return Ok(None),
+            HeadNorm::PerHead => (head, vec![head]),
+            HeadNorm::WholeRow => (head * heads, vec![head * heads]),
+            HeadNorm::OwnWeights => (head, vec![head, heads]),
+        };
+        Ok(Some(Norm {
+            kind: self.config.norm,
+            epsilon: self.config.norm_epsilon,
+            group,
+            weight: self.vector(&weight, &shape)?,
+            bias: None,
+        }))
+    }
+
+    /// A feed-forward block of `width`; `suffix` follows the tensors' names.
+    fn dense(&self, prefix: &str, suffix: &str, width: usize) -> Result<Dense, ModelError> {
+        let config = self.config;
+        let name = |part: &str| format!("{prefix}ffn_{part}{suffix}");
+        let (gate, up) = if !config.gated {
+            (None, self.linear(&name("up"), config.embedding, width)?)
+        } else if self.has(&format!("{}.weight", name("gate"))) {
+            (
+                Some(self.linear(&name("gate"), config.embedding, width)?),
+                self.linear(&name("up"), config.embedding, width)?,
+            )
+        } else if self.rows(&format!("{}.weight", name("up"))) == Some(2 * width) {
+            // Both in one matrix, the gate first.
+            let both = self.linear(&name("up"), config.embedding, 2 * width)?;
+            (Some(part(&both, 0, width)), part(&both, width, width))
+        } else {
+            return Err(self.missing(format!("{}.weight", name("gate"))));
+        };
+        Ok(Dense {
+            gate,
+            up,
+            down: self.linear(&name("down"), width, config.embedding)?,
+            activation: config.activation,
+        })
+    }
+
+    fn experts(&self, prefix: &str, experts: &ExpertConfig) -> Result<Experts, ModelError> {
+        let (embedding, width) = (self.config.embedding, experts.feed_forward);
+        let linear = |name: &str, columns, rows| {
+            self.expert_linear(&format!("{prefix}{name}"), columns, rows, experts.count)
+        };
+        Ok(Experts {
+            config: *experts,
+            router: self.linear(&format!("{prefix}ffn_gate_inp"), embedding, experts.count)?,
+            gate: linear("ffn_gate_exps", embedding, width)?,
+            up: linear("ffn_up_exps", embedding, width)?,
+            down: linear("ffn_down_exps", width, embedding)?,
+            activation: self.config.activation,
+            shared: match experts.shared_feed_forward {
+                Some(width) => Some(Shared {
+                    dense: self.dense(prefix, "_shexp", width)?,
+                    gate: match self.config.family.0.shared_gate {
+                        true => Some(self.shared_gate(prefix)?),
+                        false => None,
+                    },
+                }),
+                None => None,
+            },
+        })
+    }
+
+    /// Some files give this row as a vector, some as a matrix of one row.
+    fn shared_gate(&self, prefix: &str) -> Result<Linear, ModelError> {
+        let name = format!("{prefix}ffn_gate_inp_shexp");
+        self.linear(&name, self.config.embedding, 1)
+    }
+
+    fn output(&self, tokens: &Matrix) -> Result<Option<Linear>, ModelError> {
+        let config = self.config;
+        if config.encoder {
+            return Ok(None);
+        }
+        // Many models use the matrix of the embeddings again.
+        let output = match self.has("output.weight") {
+            true => self.linear("output", config.embedding, config.vocabulary)?,
+            false => Linear {
+                weight: tokens.clone(),
+                bias: None,
+            },
+        };
+        Ok(Some(output))
+    }
+
+    fn token_type(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        let (config, name) = (self.config, "token_types.weight");
+        if config.token_types == 0 || !self.has(name) {
+            return Ok(None);
+        }
+        let types = self.matrix(name, config.embedding, config.token_types)?;
+        let mut first = vec![0.0; config.embedding];
+        types.dequantize(0..1, &mut first);
+        Ok(Some(first))
+    }
+
+    fn rope_factors(&self) -> Result<RopeFactors, ModelError> {
+        let Some(rope) = &self.config.rope else {
+            return Ok(RopeFactors::default());
+        };
+        let factors = |name: &str| -> Result<Option<Vec<f32>>, ModelError> {
+            if !self.has(name) {
+                return Ok(None);
+            }
+            let factors = self.vector(name, &[rope.dimensions / 2])?;
+            match factors.iter().all(|f| f.is_finite() && *f > 0.0) {
+                true => Ok(Some(factors)),
+                false => Err(ModelError::Unsupported(format!(
+                    "tensor `{name}` holds a factor that is not positive"
+                ))),
+            }
+        };
+        Ok(RopeFactors {
+            always: factors("rope_freqs.weight")?,
+            short: factors("rope_factors_short.weight")?,
+            long: factors("rope_factors_long.weight")?,
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_some()
+    }
+
+    fn rows(&self, name: &str) -> Option<usize> {
+        self.file.tensor(name).map(|(tensor, _)| tensor.rows())
+    }
+
+    fn missing(&self, name: String) -> ModelError {
+        ModelError::MissingTensor {
+            name,
+            architecture: self.config.architecture,
+        }
+    }
+
+    /// The tensor `name`, whose shape must be `shape` but for dimensions of 1 at its end.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<(TensorType, Bytes), ModelError> {
+        let (tensor, _) = self
+            .file
+            .tensor(name)
+            .ok_or_else(|| self.missing(name.into()))?;
+        let dimensions = tensor.shape.len().max(shape.len());
+        let wanted = |i: usize| shape.get(i).map_or(1, |&n| n as u64);
+        if (0..dimensions).any(|i| tensor.dim(i) != wanted(i)) {
+            return Err(ModelError::Shape {
+                name: name.into(),
+                found: by(tensor.shape.iter()),
+                wanted: by(shape.iter()),
+            });
+        }
+        if is_whole_numbers(tensor.ty) {
+            return Err(ModelError::Type {
+                name: name.into(),
+                ty: tensor.ty.name(),
+            });
+        }
+        self.used.borrow_mut().insert(name.into());
+        let bytes = Bytes::from_owner(TensorBytes {
+            file: Arc::clone(&self.file),
+            name: name.into(),
+        });
+        Ok((tensor.ty, bytes))
+    }
+
+    fn matrix(&self, name: &str, columns: usize, rows: usize) -> Result<Matrix, ModelError> {
+        let (ty, bytes) = self.tensor(name, &[columns, rows])?;
+        Matrix::new(ty, rows, columns, bytes).ok_or_else(|| self.missing(name.into()))
+    }
+
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (ty, bytes) = self.tensor(name, shape)?;
+        let mut numbers = vec![0.0; shape.iter().product()];
+        quant::dequantize(ty, &bytes, &mut numbers);
+        Ok(numbers)
+    }
+
+    fn linear(&self, name: &str, columns: usize, rows: usize) -> Result<Linear, ModelError> {
+        Ok(Linear {
+            weight: self.matrix(&format!("{name}.weight"), columns, rows)?,
+            bias: self.bias(name, &[rows])?,
+        })
+    }
+
+    fn bias(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>, ModelError> {
+        let name = format!("{name}.bias");
+        match self.has(&name) {
+            true => self.vector(&name, shape).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn expert_linear(
+        &self,
+        name: &str,
+        columns: usize,
+        rows: usize,
+        count: usize,
+    ) -> Result<ExpertLinear, ModelError> {
+        let weight = format!("{name}.weight");
+        let (ty, bytes) = self.tensor(&weight, &[columns, rows, count])?;
+        let all = Matrix::new(ty, rows * count, columns, bytes)
+            .ok_or_else(|| self.missing(weight.clone()))?;
+        Ok(ExpertLinear {
+            weights: (0..count)
+                .map(|i| all.slice(i * rows..(i + 1) * rows))
+                .collect(),
+            biases: self.bias(name, &[rows, count])?,
+        })
+    }
+
+    fn norm(&self, name: &str, width: usize) -> Result<Norm, ModelError> {
+        Ok(Norm {
+            kind: self.config.norm,
+            epsilon: self.config.norm_epsilon,
+            group: width,
+            weight: self.vector(&format!("{name}.weight"), &[width])?,
+            bias: self.bias(name, &[width])?,
+        })
+    }
+
+    /// A tensor without a place would be a part of the model that is left out.
+    fn check_all_used(&self) -> Result<(), ModelError> {
+        let used = self.used.borrow();
+        // Classifier heads of encoders, and angles that some converters store, change no result.
+        let harmless = |name: &str| {
+            name.starts_with("cls.")
+                || name.starts_with("rope_freqs.")
+                || name.ends_with(".attn_rot_embd")
+                || name.ends_with(".rope_freqs.weight")
+        };
+        let unknown: Vec<&str> = self
+            .file
+            .tensors()
+            .iter()
+            .map(|tensor| tensor.name.as_str())
+            .filter(|name| !used.contains(*name) && !harmless(name))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let shown: Vec<&str> = unknown.iter().take(4).copied().collect();
+        let more = match unknown.len() - shown.len() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        Err(ModelError::UnknownTensors {
+            architecture: self.config.architecture,
+            names: shown.join(", ") + &more,
+        })
+    }
+}
+
+fn is_whole_numbers(ty: TensorType) -> bool {
+    use TensorType::{I8, I16, I32, I64};
+    matches!(ty, I8 | I16 | I32 | I64)
+}
+
+/// Some rows of a matrix with their part of the bias.
+fn part(all: &Linear, first: usize, rows: usize) -> Linear {
+    Linear {
+        weight: all.weight.slice(first..first + rows),
+        bias: all.bias.as_ref().map(|b| b[first..first + rows].to_vec()),
+    }
+}
+
+fn by<T: ToString>(shape: impl Iterator<Item = T>) -> String {
+    let lengths: Vec<String> = shape.map(|n| n.to_string()).collect();
+    format!("[{}]", lengths.join(", "))
+}

@@ -1,0 +1,42 @@
+//! Every architecture beside an implementation that is not ours.
+//!
+//! `make.py` made the models in `tests/data/architectures`, with tokens and wanted results in their
+//! metadata. Both sides compute in single precision.
+
+#![allow(clippy::unwrap_used)]
+
+mod case;
+mod contexts;
+mod refused;
+
+use std::collections::BTreeSet;
+
+use aienv_engine::model;
+use aienv_engine::ops::KvType;
+use case::Case;
+
+/// Mean squared error over the mean square of what was wanted.
+fn nmse(got: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(got.len(), wanted.len());
+    let square = |v: f64| v * v;
+    let pairs = got.iter().zip(wanted);
+    let error: f64 = pairs
+        .map(|(&a, &b)| square(f64::from(a) - f64::from(b)))
+        .sum();
+    error / wanted.iter().map(|&b| square(b.into())).sum::<f64>()
+}
+
+#[test]
+fn every_architecture_computes_what_others_compute() {
+    println!("{:14} {:>10} {:>10}", "model", "f32 cache", "f16 cache");
+    let mut tried = BTreeSet::new();
+    for case in Case::all() {
+        let exact = nmse(&case.run(&mut case.context(2, KvType::F32)), &case.expected);
+        let rounded = nmse(&case.run(&mut case.context(2, KvType::F16)), &case.expected);
+        println!("{:14} {exact:10.2e} {rounded:10.2e}", case.name);
+        assert!(exact < 1e-11, "{}: {exact:e}", case.name);
+        assert!(rounded < 1e-6, "{}: {rounded:e}", case.name);
+        tried.insert(case.model.config().architecture);
+    }
+    assert_eq!(tried, model::architectures().collect());
+}
