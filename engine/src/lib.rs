@@ -5,8 +5,10 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`tokenizer`] | text to token ids and back |
 //! | [`quant`] | numbers in blocks: dequantising, quantising, dot products |
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
 pub mod gguf;
 pub mod quant;
+pub mod tokenizer;
