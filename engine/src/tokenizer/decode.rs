@@ -64,9 +64,9 @@ impl Tokenizer {
     /// not always UTF-8, since a token may be a part of a character.
     pub fn decode_bytes(&self, ids: &[u32], how: Decode) -> Vec<u8> {
         let mut out = Vec::with_capacity(ids.len() * 4);
-        let mut state = Start::new(self);
+        let mut start = Start::new(self);
         for &id in ids {
-            out.extend_from_slice(state.strip(self, id, self.piece(id, how.special)));
+            out.extend_from_slice(start.strip(self.piece(id, how.special)));
         }
         if how.clean && self.adds.clean_spaces {
             clean(&mut out);
@@ -102,7 +102,8 @@ impl Tokenizer {
     }
 }
 
-/// Takes away the space that encoding put before the first word.
+/// Takes away the space that encoding put before the first word: the first token loses it, whatever
+/// that token is.
 #[derive(Clone, Copy, Debug)]
 struct Start {
     strips: bool,
@@ -115,16 +116,11 @@ impl Start {
         }
     }
 
-    fn strip<'p>(&mut self, tokenizer: &Tokenizer, id: u32, piece: &'p [u8]) -> &'p [u8] {
-        if !self.strips {
-            return piece;
+    fn strip<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
+        match std::mem::take(&mut self.strips) {
+            true => piece.strip_prefix(b" ").unwrap_or(piece),
+            false => piece,
         }
-        // The begin-of-text token has no space before it, but the first word behind it has.
-        if Some(id) == tokenizer.special.bos {
-            return piece;
-        }
-        self.strips = false;
-        piece.strip_prefix(b" ").unwrap_or(piece)
     }
 }
 
@@ -143,7 +139,7 @@ impl Decoder<'_> {
     /// are what that returns.
     pub fn push(&mut self, id: u32) -> String {
         let piece = self.tokenizer.piece(id, self.special);
-        let piece = self.start.strip(self.tokenizer, id, piece);
+        let piece = self.start.strip(piece);
         self.pending.extend_from_slice(piece);
         let mut text = String::new();
         let mut used = 0;
@@ -179,19 +175,22 @@ fn partial(bytes: &[u8]) -> bool {
 fn clean(text: &mut Vec<u8>) {
     let mut out: Vec<u8> = Vec::with_capacity(text.len());
     for &byte in &*text {
-        if matches!(byte, b'?' | b'!' | b'.' | b',') && out.last() == Some(&b' ') && out.len() > 1 {
+        if matches!(byte, b'?' | b'!' | b'.' | b',') && out.last() == Some(&b' ') {
             out.pop();
         }
         out.push(byte);
     }
     let source = std::mem::take(&mut out);
     let mut at = 0;
+    // A space that one apostrophe took counts for no other.
+    let mut free = 1;
     while at < source.len() {
-        let lone = at > 0 && source[at - 1] == b' ' && source[at..].starts_with(b"' ");
-        if lone && out.len() > 1 {
+        let lone = at >= free && source[at - 1] == b' ' && source[at..].starts_with(b"' ");
+        if lone {
             out.pop();
             out.push(b'\'');
             at += 2;
+            free = at + 1;
             continue;
         }
         out.push(source[at]);
@@ -203,7 +202,7 @@ fn clean(text: &mut Vec<u8>) {
         let contracted = [&b"'s"[..], b"'m", b"'re", b"'ve"]
             .iter()
             .any(|end| rest.starts_with(end));
-        if contracted && out.len() > 1 && out.last() == Some(&b' ') {
+        if contracted && out.last() == Some(&b' ') {
             out.pop();
         }
         out.push(byte);
