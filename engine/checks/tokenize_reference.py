@@ -5,7 +5,7 @@
 
 For each vocabulary OUT gets NAME.ids.json, a list of {text, ids, ids_special}, and a link NAME.gguf.
 With `--pre` each vocabulary is also checked with its `tokenizer.ggml.pre` replaced by each KIND, or by
-every kind of the table with `--pre all` (this needs `pip install gguf`).
+every kind of the table with `--pre all`.
 
 The library is called through its C interface; the wheel of `xllamacpp` exports it.
 """
@@ -17,6 +17,7 @@ import importlib.util
 import json
 import os
 import random
+import struct
 import sys
 import unicodedata
 
@@ -104,20 +105,22 @@ def kinds_of_the_table():
 
 
 def with_pre(path, kind, out):
-    """Copies a vocabulary with another kind of pre-tokenizer."""
-    import gguf
-    reader = gguf.GGUFReader(path)
-    writer = gguf.GGUFWriter(out, "llama")
-    for key, field in reader.fields.items():
-        if key.startswith("GGUF.") or key in ("general.architecture", "tokenizer.ggml.pre"):
-            continue
-        kind_of = field.types[0]
-        inner = field.types[-1] if kind_of == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(key, field.contents(), kind_of, inner)
-    writer.add_string("tokenizer.ggml.pre", kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+    """Copies a vocabulary-only file with another kind of pre-tokenizer, by its bytes."""
+    with open(path, "rb") as file:
+        data = file.read()
+    key = b"tokenizer.ggml.pre"
+    value = struct.pack("<IQ", 8, len(kind)) + kind.encode()
+    marked = struct.pack("<Q", len(key)) + key
+    at = data.find(marked)
+    if at >= 0:
+        start = at + len(marked)
+        length = struct.unpack_from("<Q", data, start + 4)[0]
+        data = data[:start] + value + data[start + 12 + length:]
+    else:
+        count = struct.unpack_from("<Q", data, 16)[0]
+        data = data[:16] + struct.pack("<Q", count + 1) + marked + value + data[24:]
+    with open(out, "wb") as file:
+        file.write(data)
 
 
 def main():

@@ -5,10 +5,14 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`sample`] | from logits to the next token; stop strings; grammars |
+//! | [`chat`] | conversations to prompts, answers to messages |
 //! | [`tokenizer`] | text to token ids and back |
 //! | [`quant`] | numbers in blocks: dequantising, quantising, dot products |
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
+pub mod chat;
 pub mod gguf;
 pub mod quant;
+pub mod sample;
 pub mod tokenizer;
