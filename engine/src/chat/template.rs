@@ -180,8 +180,8 @@ impl Template {
         let environment = environment(chat.now.clone());
         let template = environment.template_from_str(source).map_err(|error| explain(&error))?;
         let mut messages = chat.messages.clone();
-        if !form.argument_texts {
-            messages.iter_mut().for_each(arguments_to_objects);
+        for message in &mut messages {
+            set_arguments(message, form.argument_texts);
         }
         if form.flat {
             messages.iter_mut().for_each(flatten);
@@ -334,17 +334,22 @@ fn to_value(json: &Json) -> Value {
     }
 }
 
-/// Turns the JSON texts in `tool_calls[].function.arguments` into what they stand for.
-fn arguments_to_objects(message: &mut Json) {
+/// Writes `tool_calls[].function.arguments` as JSON texts, or as what such texts stand for.
+fn set_arguments(message: &mut Json, as_texts: bool) {
     let Some(calls) = message.get_mut("tool_calls").and_then(Json::as_array_mut) else {
         return;
     };
     for call in calls {
-        let arguments = match call.get_mut("function") {
-            Some(function) => function.get_mut("arguments"),
-            None => call.get_mut("arguments"),
+        let owner = match call.get("function") {
+            Some(_) => &mut call["function"],
+            None => call,
         };
-        if let Some(arguments) = arguments {
+        let Some(arguments) = owner.get_mut("arguments") else {
+            continue;
+        };
+        if as_texts && !arguments.is_string() {
+            *arguments = Json::String(arguments.to_string());
+        } else if !as_texts {
             let object = arguments.as_str().and_then(|text| serde_json::from_str::<Json>(text).ok());
             if let Some(object) = object.filter(Json::is_object) {
                 *arguments = object;
