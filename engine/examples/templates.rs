@@ -16,7 +16,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut names: Vec<_> = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Ok(entries) => entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect(),
         Err(error) => {
             eprintln!("{}: {error}", Path::new(&folder).display());
             return ExitCode::FAILURE;
@@ -34,22 +36,24 @@ fn main() -> ExitCode {
             }
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let template = match Template::new(file["source"].as_str().unwrap_or_default(), "<s>", "</s>")
-        {
-            Ok(template) => template,
-            Err(error) => {
-                println!("{name}: {error}");
-                different += 1;
-                continue;
-            }
-        };
+        let template =
+            match Template::new(file["source"].as_str().unwrap_or_default(), "<s>", "</s>") {
+                Ok(template) => template,
+                Err(error) => {
+                    println!("{name}: {error}");
+                    different += 1;
+                    continue;
+                }
+            };
         let mut rendered = 0;
         for (index, case) in file["cases"].as_array().into_iter().flatten().enumerate() {
             let outcome = template.render(&chat(&case["chat"]));
             rendered += usize::from(outcome.is_ok());
             match (case["expected"].as_str(), case["error"].as_str(), outcome) {
                 (Some(expected), _, Ok(prompt)) if prompt == expected => equal += 1,
-                (None, Some(expected), Err(Error::Refused(message))) if message == expected => equal += 1,
+                (None, Some(expected), Err(Error::Refused(message))) if message == expected => {
+                    equal += 1
+                }
                 (None, None, _) => open += 1,
                 (expected, error, outcome) => {
                     different += 1;
@@ -65,7 +69,11 @@ fn main() -> ExitCode {
         }
     }
     println!("{equal} equal, {different} different, {open} that Python cannot render");
-    if different == 0 && equal > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if different == 0 && equal > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn chat(case: &Json) -> Chat {
@@ -86,7 +94,11 @@ fn tail(outcome: &Result<String, Error>, expected: Option<&str>) -> (String, Str
         Ok(prompt) => prompt.chars().collect(),
         Err(error) => return (expected.iter().take(80).collect(), error.to_string()),
     };
-    let same = expected.iter().zip(&got).take_while(|(a, b)| a == b).count();
+    let same = expected
+        .iter()
+        .zip(&got)
+        .take_while(|(a, b)| a == b)
+        .count();
     let from = same.saturating_sub(40);
     let cut = |text: &[char]| text.iter().skip(from).take(120).collect();
     (cut(&expected), cut(&got))

@@ -61,7 +61,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 type Outcome = Result<(usize, Vec<String>), Box<dyn std::error::Error>>;
@@ -90,23 +94,39 @@ fn compare(tokenizer: &Tokenizer, row: &Row, wrong: &mut Vec<String>) {
     if ids != row.ids {
         wrong.push(format!("{text:?}: {ids:?} instead of {:?}", row.ids));
     } else if special != row.ids_special {
-        wrong.push(format!("{text:?}, special: {special:?} instead of {:?}", row.ids_special));
+        wrong.push(format!(
+            "{text:?}, special: {special:?} instead of {:?}",
+            row.ids_special
+        ));
     }
-    let whole = tokenizer.decode(&ids, Decode { special: true, clean: false });
+    let whole = tokenizer.decode(
+        &ids,
+        Decode {
+            special: true,
+            clean: false,
+        },
+    );
     let mut decoder = tokenizer.decoder(true);
     let mut streamed: String = ids.iter().map(|&id| decoder.push(id)).collect();
     streamed.push_str(&decoder.finish());
     if whole != streamed {
-        wrong.push(format!("{text:?}: decoded as {whole:?}, streamed as {streamed:?}"));
+        wrong.push(format!(
+            "{text:?}: decoded as {whole:?}, streamed as {streamed:?}"
+        ));
     }
     let expected = match &row.roundtrip {
         Decoded::Text(decoded) => decoded,
         Decoded::Same(true) => text,
         Decoded::Same(false) | Decoded::Unknown => return,
     };
-    let how = Decode { special: false, clean: true };
+    let how = Decode {
+        special: false,
+        clean: true,
+    };
     let decoded = tokenizer.decode(&ids, how);
     if decoded != *expected {
-        wrong.push(format!("{text:?}: decoded as {decoded:?} instead of {expected:?}"));
+        wrong.push(format!(
+            "{text:?}: decoded as {decoded:?} instead of {expected:?}"
+        ));
     }
 }

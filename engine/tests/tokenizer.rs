@@ -9,8 +9,14 @@ use aienv_engine::sample::{Constraints, Grammar};
 use aienv_engine::tokenizer::{Decode, Encode, Error, Tokenizer};
 use proptest::prelude::*;
 
-const NAMES: &[&str] =
-    &["bpe-gpt-2", "bpe-llama-bpe", "bpe-tekken", "spm", "unigram", "wordpiece"];
+const NAMES: &[&str] = &[
+    "bpe-gpt-2",
+    "bpe-llama-bpe",
+    "bpe-tekken",
+    "spm",
+    "unigram",
+    "wordpiece",
+];
 
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vocabularies")
@@ -32,7 +38,10 @@ fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     text
 }
 
-const WHOLE: Decode = Decode { special: true, clean: false };
+const WHOLE: Decode = Decode {
+    special: true,
+    clean: false,
+};
 
 #[test]
 fn ids_are_those_of_the_reference() {
@@ -42,8 +51,16 @@ fn ids_are_those_of_the_reference() {
         let rows: Vec<(String, Vec<u32>, Vec<u32>)> = serde_json::from_slice(&rows).unwrap();
         assert!(rows.len() > 100);
         for (text, ids, special) in rows {
-            assert_eq!(tokenizer.encode(&text, Encode::TEXT), ids, "{name}: {text:?}");
-            assert_eq!(tokenizer.encode(&text, Encode::PROMPT), special, "{name}: {text:?}");
+            assert_eq!(
+                tokenizer.encode(&text, Encode::TEXT),
+                ids,
+                "{name}: {text:?}"
+            );
+            assert_eq!(
+                tokenizer.encode(&text, Encode::PROMPT),
+                special,
+                "{name}: {text:?}"
+            );
             assert_eq!(streamed(&tokenizer, &ids), tokenizer.decode(&ids, WHOLE));
         }
     }
@@ -70,7 +87,13 @@ fn control_tokens_count_only_where_they_may() {
     assert!(tokenizer.is_end(id));
     let text = "x<|im_end|>";
     assert!(!tokenizer.encode(text, Encode::TEXT).contains(&id));
-    let ids = tokenizer.encode(text, Encode { add_special: false, parse_special: true });
+    let ids = tokenizer.encode(
+        text,
+        Encode {
+            add_special: false,
+            parse_special: true,
+        },
+    );
     assert_eq!(ids.last(), Some(&id));
     assert_eq!(tokenizer.decode(&ids, Decode::default()), "x");
     assert_eq!(tokenizer.decode(&ids, WHOLE), text);
@@ -89,7 +112,12 @@ fn what_a_file_lacks_is_said() {
     let unknown = error(&|m| m.insert("tokenizer.ggml.model", "rwkv"));
     assert!(matches!(unknown, Error::Model(name) if name == "rwkv"));
     let bad = Strings::from_iter(["a b", "ab"]);
-    let merge = error(&|m| m.insert("tokenizer.ggml.merges", aienv_engine::gguf::Array::String(bad.clone())));
+    let merge = error(&|m| {
+        m.insert(
+            "tokenizer.ggml.merges",
+            aienv_engine::gguf::Array::String(bad.clone()),
+        )
+    });
     assert!(matches!(merge, Error::Merge { index: 1, .. }));
     let short = error(&|m| m.insert("tokenizer.ggml.token_type", vec![1i32; 3]));
     assert!(matches!(short, Error::Short { len: 3, .. }));
@@ -106,13 +134,18 @@ fn output_follows_a_grammar() {
     for name in ["bpe-llama-bpe", "spm"] {
         let constraints = Constraints::new(Arc::new(tokenizer(name))).unwrap();
         let tokenizer = tokenizer(name);
-        let mut digits = constraints.start(&Grammar::Regex("[0-9]{2,3}".to_owned())).unwrap();
+        let mut digits = constraints
+            .start(&Grammar::Regex("[0-9]{2,3}".to_owned()))
+            .unwrap();
         let mut text = String::new();
         while !digits.complete() || text.len() < 3 {
             assert!(text.len() < 3);
             digits.prepare().unwrap();
             let ids = 0..tokenizer.len() as u32;
-            let id = ids.clone().find(|&id| digits.allows(id) && !tokenizer.is_end(id)).unwrap();
+            let id = ids
+                .clone()
+                .find(|&id| digits.allows(id) && !tokenizer.is_end(id))
+                .unwrap();
             assert!(!digits.allows(tokenizer.id("<|im_start|>").unwrap()));
             digits.accept(id).unwrap();
             text.push_str(std::str::from_utf8(tokenizer.piece(id, false)).unwrap());
@@ -137,7 +170,14 @@ fn output_follows_a_grammar() {
 /// Metadata with any values under the keys that matter.
 fn arbitrary() -> impl Strategy<Value = Metadata> {
     let model = prop_oneof!["gpt2", "llama", "bert", "t5", "gemma4"];
-    let pre = prop_oneof!["default", "llama-bpe", "tekken", "deepseek-llm", "superbpe", "kimi-k2"];
+    let pre = prop_oneof![
+        "default",
+        "llama-bpe",
+        "tekken",
+        "deepseek-llm",
+        "superbpe",
+        "kimi-k2"
+    ];
     let token = prop_oneof![
         "[abĠé▁ ]{0,4}",
         "<0x[0-9A-F]{2}>",
@@ -156,31 +196,33 @@ fn arbitrary() -> impl Strategy<Value = Metadata> {
         prop::collection::vec(any::<u8>(), 0..64),
         any::<[bool; 4]>(),
     )
-        .prop_map(|(model, pre, tokens, types, scores, merges, ids, charsmap, flags)| {
-            let strings = |list: &[String]| {
-                aienv_engine::gguf::Array::String(list.iter().map(String::as_str).collect())
-            };
-            let mut metadata = Metadata::default();
-            let mut set = |key: &str, value: aienv_engine::gguf::Value| {
-                metadata.insert(format!("tokenizer.ggml.{key}"), value);
-            };
-            set("model", model.as_str().into());
-            set("pre", pre.as_str().into());
-            set("tokens", strings(&tokens).into());
-            set("merges", strings(&merges).into());
-            set("token_type", types.into());
-            set("scores", scores.into());
-            for (key, id) in ["bos", "eos", "unknown", "seperator"].iter().zip(ids) {
-                set(&format!("{key}_token_id"), id.into());
-            }
-            set("add_bos_token", flags[0].into());
-            set("add_space_prefix", flags[1].into());
-            set("remove_extra_whitespaces", flags[2].into());
-            if flags[3] {
-                set("precompiled_charsmap", charsmap.into());
-            }
-            metadata
-        })
+        .prop_map(
+            |(model, pre, tokens, types, scores, merges, ids, charsmap, flags)| {
+                let strings = |list: &[String]| {
+                    aienv_engine::gguf::Array::String(list.iter().map(String::as_str).collect())
+                };
+                let mut metadata = Metadata::default();
+                let mut set = |key: &str, value: aienv_engine::gguf::Value| {
+                    metadata.insert(format!("tokenizer.ggml.{key}"), value);
+                };
+                set("model", model.as_str().into());
+                set("pre", pre.as_str().into());
+                set("tokens", strings(&tokens).into());
+                set("merges", strings(&merges).into());
+                set("token_type", types.into());
+                set("scores", scores.into());
+                for (key, id) in ["bos", "eos", "unknown", "seperator"].iter().zip(ids) {
+                    set(&format!("{key}_token_id"), id.into());
+                }
+                set("add_bos_token", flags[0].into());
+                set("add_space_prefix", flags[1].into());
+                set("remove_extra_whitespaces", flags[2].into());
+                if flags[3] {
+                    set("precompiled_charsmap", charsmap.into());
+                }
+                metadata
+            },
+        )
 }
 
 proptest! {

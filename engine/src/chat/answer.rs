@@ -60,13 +60,18 @@ impl Format {
             ("<function=", Format::Function),
             ("<|python_tag|>", Format::Llama3),
         ];
-        let found = table.iter().find(|(mark, _)| template.source().contains(mark));
+        let found = table
+            .iter()
+            .find(|(mark, _)| template.source().contains(mark));
         found.map_or(Format::Json, |&(_, format)| format)
     }
 
     fn marks(self) -> Marks {
         match self {
-            Format::Tagged => &[("<tool_call>", "</tool_call>"), ("<function=", "</function>")],
+            Format::Tagged => &[
+                ("<tool_call>", "</tool_call>"),
+                ("<function=", "</function>"),
+            ],
             Format::Llama3 => &[("<|python_tag|>", ""), ("<function=", "</function>")],
             Format::Mistral => &[("[TOOL_CALLS]", "")],
             Format::Function => &[("<function=", "</function>"), ("<|python_tag|>", "")],
@@ -114,8 +119,13 @@ pub struct Parser {
 #[derive(Clone, Debug, PartialEq)]
 enum State {
     Text,
-    Reasoning { close: &'static str },
-    Call { open: &'static str, close: &'static str },
+    Reasoning {
+        close: &'static str,
+    },
+    Call {
+        open: &'static str,
+        close: &'static str,
+    },
     /// A lone JSON value, to the end.
     Value,
     /// Between `<|start|>` or `<|channel|>` and `<|message|>`.
@@ -138,12 +148,18 @@ impl Parser {
         let state = match REASONING.iter().find(|(open, _)| end.ends_with(open)) {
             Some(&(_, close)) => State::Reasoning { close },
             None if format == Format::Harmony => State::Header,
-            None if format == Format::Functionary && end.ends_with(">>>") => {
-                State::Call { open: ">>>", close: ">>>" }
-            }
+            None if format == Format::Functionary && end.ends_with(">>>") => State::Call {
+                open: ">>>",
+                close: ">>>",
+            },
             None => State::Text,
         };
-        Parser { format, state, pending: String::new(), fresh: true }
+        Parser {
+            format,
+            state,
+            pending: String::new(),
+            fresh: true,
+        }
     }
 
     /// Takes a whole answer apart.
@@ -178,7 +194,9 @@ impl Parser {
         let mut out = Vec::new();
         match std::mem::replace(&mut self.state, State::Text) {
             State::Text => self.text(rest, &mut out),
-            State::Reasoning { .. } | State::Message(Channel::Analysis) => reasoning(rest, &mut out),
+            State::Reasoning { .. } | State::Message(Channel::Analysis) => {
+                reasoning(rest, &mut out)
+            }
             State::Call { open, .. } => self.close_call(open, &rest, "", &mut out),
             State::Value => match calls::json_calls(&rest) {
                 Some(found) if !found.is_empty() => out.extend(found.into_iter().map(Piece::Call)),
@@ -241,16 +259,23 @@ impl Parser {
         let begins = self.pending.trim_start();
         if lone_json && self.fresh && begins.starts_with(['{', '[']) {
             // A mark may begin like a list.
-            let mark = self.format.marks().iter().chain(REASONING).any(|(open, _)| {
-                begins.starts_with(open) || open.starts_with(begins)
-            });
+            let mark = self
+                .format
+                .marks()
+                .iter()
+                .chain(REASONING)
+                .any(|(open, _)| begins.starts_with(open) || open.starts_with(begins));
             if !mark {
                 self.state = State::Value;
                 return true;
             }
         }
         let calls = self.format.marks();
-        let opens: Vec<&str> = calls.iter().chain(REASONING).map(|(open, _)| *open).collect();
+        let opens: Vec<&str> = calls
+            .iter()
+            .chain(REASONING)
+            .map(|(open, _)| *open)
+            .collect();
         let (text, found) = self.until(&opens);
         self.text(text, out);
         let Some(index) = found else {
@@ -258,15 +283,25 @@ impl Parser {
         };
         self.state = match calls.get(index) {
             Some(&(open, close)) => State::Call { open, close },
-            None => State::Reasoning { close: REASONING[index - calls.len()].1 },
+            None => State::Reasoning {
+                close: REASONING[index - calls.len()].1,
+            },
         };
         true
     }
 
     fn step_message(&mut self, channel: &Channel, out: &mut Vec<Piece>) -> bool {
-        const CLOSES: &[&str] = &["<|end|>", "<|return|>", "<|call|>", "<|start|>", "<|channel|>"];
+        const CLOSES: &[&str] = &[
+            "<|end|>",
+            "<|return|>",
+            "<|call|>",
+            "<|start|>",
+            "<|channel|>",
+        ];
         if let Channel::Call(name) = channel {
-            let closes = CLOSES.iter().filter_map(|close| Some((self.pending.find(close)?, close)));
+            let closes = CLOSES
+                .iter()
+                .filter_map(|close| Some((self.pending.find(close)?, close)));
             let Some((at, close)) = closes.min() else {
                 return false;
             };
@@ -290,14 +325,22 @@ impl Parser {
     /// which it was. Without a mark: the text that cannot belong to one.
     fn until(&mut self, marks: &[&str]) -> (String, Option<usize>) {
         let found = marks.iter().enumerate().filter_map(|(index, mark)| {
-            Some((self.pending.find(mark)?, std::cmp::Reverse(mark.len()), index))
+            Some((
+                self.pending.find(mark)?,
+                std::cmp::Reverse(mark.len()),
+                index,
+            ))
         });
         if let Some((at, _, index)) = found.min() {
             let text = self.pending[..at].to_owned();
             self.pending.drain(..at + marks[index].len());
             return (text, Some(index));
         }
-        let held = marks.iter().map(|mark| overlap(&self.pending, mark)).max().unwrap_or(0);
+        let held = marks
+            .iter()
+            .map(|mark| overlap(&self.pending, mark))
+            .max()
+            .unwrap_or(0);
         let rest = self.pending.split_off(self.pending.len() - held);
         (std::mem::replace(&mut self.pending, rest), None)
     }
@@ -349,7 +392,11 @@ fn channel(header: &str) -> Channel {
             return Channel::Call(name.trim_start_matches("functions.").to_owned());
         }
     }
-    match header.rsplit("<|channel|>").next().is_some_and(|name| name.contains("analysis")) {
+    match header
+        .rsplit("<|channel|>")
+        .next()
+        .is_some_and(|name| name.contains("analysis"))
+    {
         true => Channel::Analysis,
         false => Channel::Final,
     }
@@ -376,6 +423,13 @@ fn arguments(body: &str) -> Map<String, Json> {
 /// The length of the longest end of `text` that begins `mark` and is not all of it.
 fn overlap(text: &str, mark: &str) -> usize {
     let longest = text.len().min(mark.len().saturating_sub(1));
-    let fits = |&len: &usize| mark.as_bytes().starts_with(&text.as_bytes()[text.len() - len..]);
-    (1..=longest).rev().filter(|&len| text.is_char_boundary(text.len() - len)).find(fits).unwrap_or(0)
+    let fits = |&len: &usize| {
+        mark.as_bytes()
+            .starts_with(&text.as_bytes()[text.len() - len..])
+    };
+    (1..=longest)
+        .rev()
+        .filter(|&len| text.is_char_boundary(text.len() - len))
+        .find(fits)
+        .unwrap_or(0)
 }

@@ -41,7 +41,11 @@ pub(super) fn parse(body: &str) -> Option<Vec<ToolCall>> {
 
 /// One object, several one after another, or a list: `{"name": …, "arguments": {…}}`.
 pub(super) fn json_calls(body: &str) -> Option<Vec<ToolCall>> {
-    let body = body.trim().trim_start_matches("```json").trim_matches('`').trim();
+    let body = body
+        .trim()
+        .trim_start_matches("```json")
+        .trim_matches('`')
+        .trim();
     let mut calls = Vec::new();
     for value in serde_json::Deserializer::from_str(body).into_iter::<Json>() {
         match value.ok()? {
@@ -57,10 +61,15 @@ pub(super) fn json_calls(body: &str) -> Option<Vec<ToolCall>> {
 }
 
 fn json_call(value: &Json) -> Option<ToolCall> {
-    let object = value.get("function").filter(|f| f.is_object()).unwrap_or(value);
+    let object = value
+        .get("function")
+        .filter(|f| f.is_object())
+        .unwrap_or(value);
     let text = |keys: &[&str]| keys.iter().find_map(|key| object.get(key)?.as_str());
     let name = text(&["name", "tool_name", "function"])?;
-    let arguments = ["arguments", "parameters", "args"].iter().find_map(|key| object.get(key));
+    let arguments = ["arguments", "parameters", "args"]
+        .iter()
+        .find_map(|key| object.get(key));
     let arguments = match arguments {
         None | Some(Json::Null) => Map::new(),
         Some(Json::Object(map)) => map.clone(),
@@ -68,7 +77,9 @@ fn json_call(value: &Json) -> Option<ToolCall> {
         Some(_) => return None,
     };
     let mut call = ToolCall::new(name, arguments)?;
-    let id = ["id", "tool_call_id"].iter().find_map(|key| value.get(key)?.as_str());
+    let id = ["id", "tool_call_id"]
+        .iter()
+        .find_map(|key| value.get(key)?.as_str());
     call.id = id.map(str::to_owned);
     Some(call)
 }
@@ -185,7 +196,10 @@ fn dotted(body: &str) -> Option<Vec<ToolCall>> {
         let (key, value) = rest.split_once('=')?;
         let mut values = serde_json::Deserializer::from_str(value).into_iter::<Json>();
         arguments.insert(key.trim().to_owned(), values.next()?.ok()?);
-        rest = value[values.byte_offset()..].trim_start().trim_start_matches(',').trim_start();
+        rest = value[values.byte_offset()..]
+            .trim_start()
+            .trim_start_matches(',')
+            .trim_start();
     }
     Some(vec![ToolCall::new(name, arguments)?])
 }

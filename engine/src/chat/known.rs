@@ -91,14 +91,24 @@ const KINDS: &[Known] = &[
 
 /// The kind that suits the file, and whether that is more than a guess.
 pub(super) fn find(metadata: &Metadata, tokenizer: &Tokenizer) -> (&'static Known, bool) {
-    let text = |key| metadata.text(key).ok().flatten().unwrap_or_default().to_lowercase();
+    let text = |key| {
+        metadata
+            .text(key)
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+            .to_lowercase()
+    };
     let names = [text("general.name"), text("general.basename")];
     let marked = |token: &&str| {
         let kind = tokenizer.id(token).and_then(|id| tokenizer.kind(id));
         matches!(kind, Some(Kind::Control | Kind::UserDefined))
     };
     let suits = |known: &&Known| match known.tokens {
-        [] => known.names.iter().any(|part| names.iter().any(|name| name.contains(part))),
+        [] => known
+            .names
+            .iter()
+            .any(|part| names.iter().any(|name| name.contains(part))),
         tokens => tokens.iter().all(|token| marked(token)),
     };
     match KINDS.iter().find(suits) {

@@ -19,7 +19,10 @@ pub(super) fn text(value: &Value) -> Result<String, Error> {
 const DEPTH: usize = 128;
 
 fn too_deep() -> Error {
-    Error::new(ErrorKind::InvalidOperation, "a value is nested too deeply to be written")
+    Error::new(
+        ErrorKind::InvalidOperation,
+        "a value is nested too deeply to be written",
+    )
 }
 
 /// `repr(value)`; nothing for undefined.
@@ -34,7 +37,11 @@ fn repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
         ValueKind::Number => out.push_str(&number(value)),
         ValueKind::String => quote(value.as_str().unwrap_or_default(), out),
         ValueKind::Seq | ValueKind::Iterable => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+            let (open, close) = if value.is_tuple() {
+                ('(', ')')
+            } else {
+                ('[', ']')
+            };
             out.push(open);
             for (index, item) in value.try_iter()?.enumerate() {
                 out.push_str(if index > 0 { ", " } else { "" });
@@ -85,12 +92,20 @@ fn number(value: &Value) -> String {
         return format!("{digits}e{sign}{exponent:0>2}");
     }
     let text = number.to_string();
-    if text.contains('.') { text } else { format!("{text}.0") }
+    if text.contains('.') {
+        text
+    } else {
+        format!("{text}.0")
+    }
 }
 
 /// A text in Python's quotes.
 fn quote(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for c in text.chars() {
         match c {
@@ -107,7 +122,11 @@ fn quote(text: &str, out: &mut String) {
 }
 
 /// The `tojson` filter as `transformers` sets it up: `json.dumps` without escapes for letters.
-pub(super) fn to_json(value: &Value, indent: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+pub(super) fn to_json(
+    value: &Value,
+    indent: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
     let mut style = Style::default();
     // `ensure_ascii` is the first positional argument there, and nobody passes it so.
     let indent = match kwargs.get::<Option<Value>>("indent")? {
@@ -126,7 +145,10 @@ pub(super) fn to_json(value: &Value, indent: Option<Value>, kwargs: Kwargs) -> R
     if style.indent.is_some() {
         style.item = ",".to_owned();
     }
-    if let Some(pair) = kwargs.get::<Option<Value>>("separators")?.filter(|pair| !pair.is_none()) {
+    if let Some(pair) = kwargs
+        .get::<Option<Value>>("separators")?
+        .filter(|pair| !pair.is_none())
+    {
         let part = |index| pair.get_item_by_index(index).and_then(|part| text(&part));
         (style.item, style.key) = (part(0)?, part(1)?);
     }

@@ -28,7 +28,10 @@ pub(super) fn rewrite(source: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut at = 0;
     while at < source.len() {
-        CHANGES.search_captures(&regex_automata::Input::new(source).range(at..), &mut captures);
+        CHANGES.search_captures(
+            &regex_automata::Input::new(source).range(at..),
+            &mut captures,
+        );
         let (Some(found), Some(changed)) = (captures.get_match(), change(source, &captures)) else {
             break;
         };
@@ -69,7 +72,13 @@ mod tests {
             rewrite("{% set id = ns.ids.pop(0) %}"),
             "{% set id = ns.ids[0] -%}{%- set ns.ids = ns.ids[1:] %}"
         );
-        assert_eq!(rewrite("{%- generation %}x{% endgeneration -%}"), "{%- if true %}x{% endif -%}");
-        assert_eq!(rewrite("{{ x.pop(0) }} é {% set y = 1 %}"), "{{ x.pop(0) }} é {% set y = 1 %}");
+        assert_eq!(
+            rewrite("{%- generation %}x{% endgeneration -%}"),
+            "{%- if true %}x{% endif -%}"
+        );
+        assert_eq!(
+            rewrite("{{ x.pop(0) }} é {% set y = 1 %}"),
+            "{{ x.pop(0) }} é {% set y = 1 %}"
+        );
     }
 }

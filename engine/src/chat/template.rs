@@ -113,8 +113,15 @@ impl Template {
             Some(source) => Template::new(source, bos, eos)?,
             None => {
                 let (Known { name, source, .. }, sure) = known::find(metadata, tokenizer);
-                let origin = if sure { Origin::Known(name) } else { Origin::Guessed };
-                Template { origin, ..Template::new(source, bos, eos)? }
+                let origin = if sure {
+                    Origin::Known(name)
+                } else {
+                    Origin::Guessed
+                };
+                Template {
+                    origin,
+                    ..Template::new(source, bos, eos)?
+                }
             }
         };
         if let Some(source) = metadata.text(&format!("{KEY}.tool_use"))? {
@@ -178,7 +185,9 @@ impl Template {
             _ => &self.source,
         };
         let environment = environment(chat.now.clone());
-        let template = environment.template_from_str(source).map_err(|error| explain(&error))?;
+        let template = environment
+            .template_from_str(source)
+            .map_err(|error| explain(&error))?;
         let mut messages = chat.messages.clone();
         for message in &mut messages {
             set_arguments(message, form.argument_texts);
@@ -186,21 +195,36 @@ impl Template {
         if form.flat {
             messages.iter_mut().for_each(flatten);
         }
-        let mut variables: Vec<(String, Value)> =
-            chat.extra.iter().map(|(key, value)| (key.clone(), to_value(value))).collect();
+        let mut variables: Vec<(String, Value)> = chat
+            .extra
+            .iter()
+            .map(|(key, value)| (key.clone(), to_value(value)))
+            .collect();
         let mut set = |key: &str, value: Value| variables.push((key.to_owned(), value));
         set("messages", messages.iter().map(to_value).collect());
-        set("tools", match chat.tools.is_empty() {
-            true if !form.tool_list => Value::from(()),
-            _ => chat.tools.iter().map(to_value).collect(),
-        });
+        set(
+            "tools",
+            match chat.tools.is_empty() {
+                true if !form.tool_list => Value::from(()),
+                _ => chat.tools.iter().map(to_value).collect(),
+            },
+        );
         if !chat.extra.contains_key("documents") {
             set("documents", Value::from(()));
         }
         // Firefunction's names for the tools and the day.
-        set("functions", Value::from(Json::from(chat.tools.clone()).to_string()));
-        set("datetime", Value::from(now(chat.now.as_ref()).strftime("%Y-%m-%d").to_string()));
-        set("add_generation_prompt", Value::from(chat.add_generation_prompt));
+        set(
+            "functions",
+            Value::from(Json::from(chat.tools.clone()).to_string()),
+        );
+        set(
+            "datetime",
+            Value::from(now(chat.now.as_ref()).strftime("%Y-%m-%d").to_string()),
+        );
+        set(
+            "add_generation_prompt",
+            Value::from(chat.add_generation_prompt),
+        );
         set("bos_token", Value::from(self.bos.as_str()));
         set("eos_token", Value::from(self.eos.as_str()));
         let mut out = Limited(Vec::new());
@@ -220,12 +244,36 @@ struct Form {
 }
 
 const FORMS: &[Form] = &[
-    Form { argument_texts: false, flat: false, tool_list: false },
-    Form { argument_texts: true, flat: false, tool_list: false },
-    Form { argument_texts: false, flat: true, tool_list: false },
-    Form { argument_texts: true, flat: true, tool_list: false },
-    Form { argument_texts: false, flat: true, tool_list: true },
-    Form { argument_texts: true, flat: true, tool_list: true },
+    Form {
+        argument_texts: false,
+        flat: false,
+        tool_list: false,
+    },
+    Form {
+        argument_texts: true,
+        flat: false,
+        tool_list: false,
+    },
+    Form {
+        argument_texts: false,
+        flat: true,
+        tool_list: false,
+    },
+    Form {
+        argument_texts: true,
+        flat: true,
+        tool_list: false,
+    },
+    Form {
+        argument_texts: false,
+        flat: true,
+        tool_list: true,
+    },
+    Form {
+        argument_texts: true,
+        flat: true,
+        tool_list: true,
+    },
 ];
 
 fn now(fixed: Option<&Zoned>) -> Zoned {
@@ -272,14 +320,17 @@ fn environment(fixed: Option<Zoned>) -> Environment<'static> {
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
     environment.set_formatter(|out, _, value| {
-        out.write_str(&python::text(value)?).map_err(minijinja::Error::from)
+        out.write_str(&python::text(value)?)
+            .map_err(minijinja::Error::from)
     });
     environment.add_filter("tojson", python::to_json);
     environment.add_filter("string", |value: &Value| python::text(value));
     environment.add_filter("from_json", |text: &str| {
-        serde_json::from_str::<Json>(text).map(|json| to_value(&json)).map_err(|error| {
-            minijinja::Error::new(ErrorKind::InvalidOperation, format!("not JSON: {error}"))
-        })
+        serde_json::from_str::<Json>(text)
+            .map(|json| to_value(&json))
+            .map_err(|error| {
+                minijinja::Error::new(ErrorKind::InvalidOperation, format!("not JSON: {error}"))
+            })
     });
     environment.add_function("raise_exception", |message: &Value| {
         let message = python::text(message)?;
@@ -290,7 +341,10 @@ fn environment(fixed: Option<Zoned>) -> Environment<'static> {
     });
     environment.add_function("strftime_now", move |format: &str| {
         jiff::fmt::strtime::format(format, &now(fixed.as_ref())).map_err(|error| {
-            minijinja::Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {error}"))
+            minijinja::Error::new(
+                ErrorKind::InvalidOperation,
+                format!("strftime_now: {error}"),
+            )
         })
     });
     environment
@@ -305,7 +359,9 @@ fn explain(error: &minijinja::Error) -> Error {
         }
         source = cause.source();
     }
-    let mut message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let mut message = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     if let Some(line) = error.line() {
         message.push_str(&format!(" (line {line})"));
     }
@@ -328,9 +384,11 @@ fn to_value(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(to_value).collect(),
-        Json::Object(fields) => {
-            Value::from_pairs(fields.iter().map(|(key, value)| (key.as_str(), to_value(value))))
-        }
+        Json::Object(fields) => Value::from_pairs(
+            fields
+                .iter()
+                .map(|(key, value)| (key.as_str(), to_value(value))),
+        ),
     }
 }
 
@@ -350,7 +408,9 @@ fn set_arguments(message: &mut Json, as_texts: bool) {
         if as_texts && !arguments.is_string() {
             *arguments = Json::String(arguments.to_string());
         } else if !as_texts {
-            let object = arguments.as_str().and_then(|text| serde_json::from_str::<Json>(text).ok());
+            let object = arguments
+                .as_str()
+                .and_then(|text| serde_json::from_str::<Json>(text).ok());
             if let Some(object) = object.filter(Json::is_object) {
                 *arguments = object;
             }
@@ -363,7 +423,9 @@ fn flatten(message: &mut Json) {
     let Some(content) = message.get_mut("content") else {
         return;
     };
-    let parts = content.as_array().map(|parts| parts.iter().map(|part| part.get("text")?.as_str()));
+    let parts = content
+        .as_array()
+        .map(|parts| parts.iter().map(|part| part.get("text")?.as_str()));
     if let Some(text) = parts.and_then(|parts| parts.collect::<Option<String>>()) {
         *content = Json::String(text);
     } else if content.is_null() {

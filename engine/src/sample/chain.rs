@@ -69,7 +69,13 @@ pub struct Dry {
 
 impl Default for Dry {
     fn default() -> Dry {
-        Dry { multiplier: 0.0, base: 1.75, allowed: 2, last: None, breakers: Vec::new() }
+        Dry {
+            multiplier: 0.0,
+            base: 1.75,
+            allowed: 2,
+            last: None,
+            breakers: Vec::new(),
+        }
     }
 }
 
@@ -163,7 +169,11 @@ impl Sampler {
             let possible = !logit.is_nan() && logit > f32::NEG_INFINITY;
             let may = possible && allowed.is_none_or(|allowed| allowed(id));
             // Two infinite logits would have no difference to work with.
-            may.then_some(Candidate { id, logit: logit.min(f32::MAX), p: 0.0 })
+            may.then_some(Candidate {
+                id,
+                logit: logit.min(f32::MAX),
+                p: 0.0,
+            })
         }));
         let chosen = self.choose(&mut list);
         self.candidates = list;
@@ -173,7 +183,10 @@ impl Sampler {
     fn choose(&mut self, list: &mut Vec<Candidate>) -> Option<u32> {
         let options = &self.options;
         let greedy = options.temperature <= 0.0;
-        let mut candidates = Candidates { list, sorted: false };
+        let mut candidates = Candidates {
+            list,
+            sorted: false,
+        };
         for step in &options.steps {
             match step {
                 Step::Penalties => penalties(options, &self.history, &mut candidates),
@@ -193,10 +206,14 @@ impl Sampler {
         }
         if greedy {
             // Of equal ones the first.
-            let likeliest = candidates.list.iter().reduce(|best, next| match next.logit > best.logit {
-                true => next,
-                false => best,
-            });
+            let likeliest =
+                candidates
+                    .list
+                    .iter()
+                    .reduce(|best, next| match next.logit > best.logit {
+                        true => next,
+                        false => best,
+                    });
             return likeliest.map(|candidate| candidate.id);
         }
         candidates.softmax();
@@ -232,12 +249,14 @@ impl Candidates<'_> {
             candidate.p = (candidate.logit - most).exp();
             sum += candidate.p;
         }
-        self.list.iter_mut().for_each(|candidate| candidate.p /= sum);
+        self.list
+            .iter_mut()
+            .for_each(|candidate| candidate.p /= sum);
     }
 
-    fn top_k(&mut self, k: usize, min_keep: usize) {
-        let k = k.max(min_keep).max(1);
-        if k > self.list.len() || k == 1 && self.list.is_empty() {
+    fn top_k(&mut self, wanted: usize, min_keep: usize) {
+        let k = wanted.max(min_keep);
+        if wanted == 0 || k > self.list.len() {
             return;
         }
         if !self.sorted && k < self.list.len() {
@@ -267,7 +286,11 @@ impl Candidates<'_> {
         if p <= 0.0 {
             return;
         }
-        let most = self.list.iter().map(|c| c.logit).fold(f32::NEG_INFINITY, f32::max);
+        let most = self
+            .list
+            .iter()
+            .map(|c| c.logit)
+            .fold(f32::NEG_INFINITY, f32::max);
         let least = most + p.ln();
         let enough = self.list.iter().filter(|c| c.logit >= least).count();
         if enough >= min_keep.max(1) {
@@ -284,10 +307,15 @@ impl Candidates<'_> {
         }
         self.softmax();
         let surprise = |candidate: &Candidate| -candidate.p.ln();
-        let entropy: f32 =
-            self.list.iter().filter(|c| c.p > 0.0).map(|c| c.p * surprise(c)).sum();
+        let entropy: f32 = self
+            .list
+            .iter()
+            .filter(|c| c.p > 0.0)
+            .map(|c| c.p * surprise(c))
+            .sum();
         let distance = |candidate: &Candidate| (surprise(candidate) - entropy).abs();
-        self.list.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        self.list
+            .sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         let mut sum = 0.0;
         let reached = self.list.iter().enumerate().position(|(index, candidate)| {
             sum += candidate.p;
@@ -332,10 +360,16 @@ fn dry(dry: &Dry, history: &[u32], candidates: &mut Candidates) {
     if dry.multiplier == 0.0 || dry.base < 1.0 || dry.last == Some(0) {
         return;
     }
-    let from = dry.last.map_or(0, |last| history.len().saturating_sub(last));
+    let from = dry
+        .last
+        .map_or(0, |last| history.len().saturating_sub(last));
     let history = &history[from..];
     // Nothing before the last breaker can be repeated over it.
-    let limit = history.iter().rev().take_while(|token| !dry.breakers.contains(token)).count();
+    let limit = history
+        .iter()
+        .rev()
+        .take_while(|token| !dry.breakers.contains(token))
+        .count();
     if limit < dry.allowed {
         return;
     }
@@ -353,7 +387,9 @@ fn dry(dry: &Dry, history: &[u32], candidates: &mut Candidates) {
         if let Some(&same) = longest.get(&candidate.id) {
             // Beyond this the power is no number any more.
             let most = (f32::MAX.ln() / dry.base.ln()).min(1e6) as i32;
-            let exponent = i32::try_from(same - dry.allowed).unwrap_or(i32::MAX).min(most);
+            let exponent = i32::try_from(same - dry.allowed)
+                .unwrap_or(i32::MAX)
+                .min(most);
             candidate.logit -= dry.multiplier * dry.base.powi(exponent);
         }
     }
@@ -368,7 +404,11 @@ fn suffix_lengths(history: &[u32]) -> impl Iterator<Item = (usize, usize)> {
     let mut lengths = vec![0; len];
     let (mut left, mut right) = (0, 0);
     for index in 1..len {
-        let mut same = if index < right { lengths[index - left].min(right - index) } else { 0 };
+        let mut same = if index < right {
+            lengths[index - left].min(right - index)
+        } else {
+            0
+        };
         while index + same < len && at(same) == at(index + same) {
             same += 1;
         }

@@ -3,13 +3,21 @@ use proptest::prelude::*;
 
 /// All off but what is set.
 fn plain() -> Options {
-    Options { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Options::default() }
+    Options {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        ..Options::default()
+    }
 }
 
 /// The ids that can come out, by many draws.
 fn possible(options: Options, logits: &[f32]) -> Vec<u32> {
     let mut sampler = Sampler::new(options);
-    let mut seen: Vec<u32> = (0..3000).filter_map(|_| sampler.sample(logits, None)).collect();
+    let mut seen: Vec<u32> = (0..3000)
+        .filter_map(|_| sampler.sample(logits, None))
+        .collect();
     seen.sort_unstable();
     seen.dedup();
     seen
@@ -23,16 +31,98 @@ fn logits(probabilities: &[f32]) -> Vec<f32> {
 fn steps_keep_what_they_say() {
     let logits = logits(&[0.1, 0.2, 0.3, 0.4]);
     assert_eq!(possible(plain(), &logits), [0, 1, 2, 3]);
-    assert_eq!(possible(Options { top_k: 1, ..plain() }, &logits), [3]);
-    assert_eq!(possible(Options { top_k: 3, ..plain() }, &logits), [1, 2, 3]);
-    assert_eq!(possible(Options { top_p: 0.65, ..plain() }, &logits), [2, 3]);
-    assert_eq!(possible(Options { top_p: 0.75, ..plain() }, &logits), [1, 2, 3]);
-    assert_eq!(possible(Options { top_p: 0.0, ..plain() }, &logits), [3]);
-    assert_eq!(possible(Options { top_p: 0.0, min_keep: 2, ..plain() }, &logits), [2, 3]);
-    assert_eq!(possible(Options { min_p: 0.6, ..plain() }, &logits), [2, 3]);
+    assert_eq!(
+        possible(
+            Options {
+                top_k: 1,
+                ..plain()
+            },
+            &logits
+        ),
+        [3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                top_k: 3,
+                ..plain()
+            },
+            &logits
+        ),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                top_p: 0.65,
+                ..plain()
+            },
+            &logits
+        ),
+        [2, 3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                top_p: 0.75,
+                ..plain()
+            },
+            &logits
+        ),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                top_p: 0.0,
+                ..plain()
+            },
+            &logits
+        ),
+        [3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                top_p: 0.0,
+                min_keep: 2,
+                ..plain()
+            },
+            &logits
+        ),
+        [2, 3]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                min_p: 0.6,
+                ..plain()
+            },
+            &logits
+        ),
+        [2, 3]
+    );
     // Surprise is nearest to the entropy (1.28) for 0.3, then 0.2 and 0.4.
-    assert_eq!(possible(Options { typical: 0.2, ..plain() }, &logits), [2]);
-    assert_eq!(possible(Options { typical: 0.4, ..plain() }, &logits), [1, 2]);
+    assert_eq!(
+        possible(
+            Options {
+                typical: 0.2,
+                ..plain()
+            },
+            &logits
+        ),
+        [2]
+    );
+    assert_eq!(
+        possible(
+            Options {
+                typical: 0.4,
+                ..plain()
+            },
+            &logits
+        ),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -44,15 +134,24 @@ fn draws_follow_the_probabilities() {
         counts[sampler.sample(&logits, None).unwrap() as usize] += 1;
     }
     for (count, p) in counts.iter().zip([0.1, 0.2, 0.3, 0.4]) {
-        assert!((f64::from(*count) / 20_000.0 - p).abs() < 0.015, "{counts:?}");
+        assert!(
+            (f64::from(*count) / 20_000.0 - p).abs() < 0.015,
+            "{counts:?}"
+        );
     }
 }
 
 #[test]
 fn greedy_takes_the_first_of_the_likeliest() {
-    let mut sampler = Sampler::new(Options { temperature: 0.0, ..Options::default() });
+    let mut sampler = Sampler::new(Options {
+        temperature: 0.0,
+        ..Options::default()
+    });
     assert_eq!(sampler.sample(&[1.0, 3.0, f32::NAN, 3.0], None), Some(1));
-    assert_eq!(sampler.sample(&[1.0, 3.0, 2.0], Some(&|id| id != 1)), Some(2));
+    assert_eq!(
+        sampler.sample(&[1.0, 3.0, 2.0], Some(&|id| id != 1)),
+        Some(2)
+    );
     assert_eq!(sampler.sample(&[f32::NAN, f32::NEG_INFINITY], None), None);
     assert_eq!(sampler.sample(&[], None), None);
     assert_eq!(sampler.sample(&[1.0], Some(&|_| false)), None);
@@ -60,15 +159,24 @@ fn greedy_takes_the_first_of_the_likeliest() {
 
 #[test]
 fn penalties_and_bias_change_logits() {
-    let greedy = Options { temperature: 0.0, ..plain() };
-    let mut sampler = Sampler::new(Options { repeat_penalty: 2.0, ..greedy.clone() });
+    let greedy = Options {
+        temperature: 0.0,
+        ..plain()
+    };
+    let mut sampler = Sampler::new(Options {
+        repeat_penalty: 2.0,
+        ..greedy.clone()
+    });
     sampler.accept(0);
     assert_eq!(sampler.sample(&[3.0, 2.0], None), Some(1));
     assert_eq!(sampler.sample(&[-1.0, -1.5], None), Some(1));
     sampler.truncate(0);
     assert_eq!(sampler.sample(&[3.0, 2.0], None), Some(0));
 
-    let mut sampler = Sampler::new(Options { frequency_penalty: 0.4, ..greedy.clone() });
+    let mut sampler = Sampler::new(Options {
+        frequency_penalty: 0.4,
+        ..greedy.clone()
+    });
     sampler.accept(0);
     sampler.accept(0);
     assert_eq!(sampler.sample(&[3.0, 2.1], None), Some(0));
@@ -76,7 +184,11 @@ fn penalties_and_bias_change_logits() {
     assert_eq!(sampler.sample(&[3.0, 2.1], None), Some(1));
 
     // Only the last tokens count.
-    let last = Options { presence_penalty: 2.0, penalty_last: 1, ..greedy.clone() };
+    let last = Options {
+        presence_penalty: 2.0,
+        penalty_last: 1,
+        ..greedy.clone()
+    };
     let mut sampler = Sampler::new(last);
     sampler.accept(0);
     assert_eq!(sampler.sample(&[3.0, 2.0], None), Some(1));
@@ -90,11 +202,22 @@ fn penalties_and_bias_change_logits() {
 
 #[test]
 fn dry_stops_repetitions() {
-    let dry = Dry { multiplier: 1.0, base: 2.0, allowed: 2, ..Dry::default() };
-    let options = |dry| Options { temperature: 0.0, dry, ..plain() };
+    let dry = Dry {
+        multiplier: 1.0,
+        base: 2.0,
+        allowed: 2,
+        ..Dry::default()
+    };
+    let options = |dry| Options {
+        temperature: 0.0,
+        dry,
+        ..plain()
+    };
     let mut sampler = Sampler::new(options(dry.clone()));
     // 1 2 3 4, then 1 2 3: another 4 would repeat three tokens, which costs 2.
-    [1, 2, 3, 4, 9, 1, 2, 3].into_iter().for_each(|token| sampler.accept(token));
+    [1, 2, 3, 4, 9, 1, 2, 3]
+        .into_iter()
+        .for_each(|token| sampler.accept(token));
     let mut logits = vec![0.0; 10];
     (logits[4], logits[5]) = (3.0, 1.1);
     assert_eq!(sampler.sample(&logits, None), Some(5));
@@ -104,7 +227,9 @@ fn dry_stops_repetitions() {
     // A breaker within: nothing is long enough.
     let breakers = vec![2];
     let mut sampler = Sampler::new(options(Dry { breakers, ..dry }));
-    [1, 2, 3, 4, 9, 1, 2, 3].into_iter().for_each(|token| sampler.accept(token));
+    [1, 2, 3, 4, 9, 1, 2, 3]
+        .into_iter()
+        .for_each(|token| sampler.accept(token));
     logits[5] = 1.1;
     assert_eq!(sampler.sample(&logits, None), Some(4));
 }

@@ -57,9 +57,8 @@ impl TokenizerEnv for Vocabulary {
     }
 
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<u32> {
-        self.trie.tokenize_with_greedy_fallback(bytes, |text| {
-            self.tokenizer.encode(text, Encode::TEXT)
-        })
+        self.trie
+            .tokenize_with_greedy_fallback(bytes, |text| self.tokenizer.encode(text, Encode::TEXT))
     }
 }
 
@@ -71,9 +70,14 @@ pub struct Constraints {
 impl Constraints {
     /// For the vocabulary of `tokenizer`.
     pub fn new(tokenizer: Arc<Tokenizer>) -> Result<Constraints, ConstraintError> {
-        let end = tokenizer.special().eos.or(tokenizer.ends().first().copied());
+        let end = tokenizer
+            .special()
+            .eos
+            .or(tokenizer.ends().first().copied());
         let Some(end) = end else {
-            return Err(ConstraintError::Vocabulary("it has no token that ends a text".to_owned()));
+            return Err(ConstraintError::Vocabulary(
+                "it has no token that ends a text".to_owned(),
+            ));
         };
         let words: Vec<Vec<u8>> = (0..tokenizer.len() as u32)
             .map(|id| match tokenizer.kind(id) {
@@ -127,13 +131,17 @@ impl Constraint {
     /// Whether the token may come next; [`Constraint::prepare`] has to be called before, once for
     /// each place. Before that nothing may.
     pub fn allows(&self, token: u32) -> bool {
-        self.mask.as_ref().is_some_and(|mask| (token as usize) < mask.len() && mask.is_allowed(token))
+        self.mask
+            .as_ref()
+            .is_some_and(|mask| (token as usize) < mask.len() && mask.is_allowed(token))
     }
 
     /// Goes on by a token.
     pub fn accept(&mut self, token: u32) -> Result<(), ConstraintError> {
         self.mask = None;
-        self.matcher.consume_token(token).map_err(|_| ConstraintError::Token(token))
+        self.matcher
+            .consume_token(token)
+            .map_err(|_| ConstraintError::Token(token))
     }
 
     /// Whether the output may end here.

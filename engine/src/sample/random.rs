@@ -43,15 +43,22 @@ mod tests {
     #[test]
     fn gives_the_published_numbers() {
         // The reference implementation's first outputs for the state 1, 2, 3, 4.
-        let mut random = Random { state: [1, 2, 3, 4] };
+        let mut random = Random {
+            state: [1, 2, 3, 4],
+        };
         let first: Vec<u64> = (0..4).map(|_| random.next_u64()).collect();
-        assert_eq!(first, [41943041, 58720359, 3588806011781223, 3591011842654386]);
+        assert_eq!(
+            first,
+            [41943041, 58720359, 3588806011781223, 3591011842654386]
+        );
     }
 
     #[test]
     fn stays_in_the_unit_interval() {
         let mut random = Random::new(7);
-        let mean = (0..10_000).map(|_| random.unit()).inspect(|n| assert!((0.0..1.0).contains(n)));
+        let mean = (0..10_000)
+            .map(|_| random.unit())
+            .inspect(|n| assert!((0.0..1.0).contains(n)));
         assert!((mean.sum::<f64>() / 10_000.0 - 0.5).abs() < 0.02);
     }
 }

@@ -12,7 +12,11 @@ impl Stops {
     /// Watches for `strings`; empty ones are left out.
     pub fn new(strings: impl IntoIterator<Item = impl Into<String>>) -> Stops {
         Stops {
-            strings: strings.into_iter().map(Into::into).filter(|s: &String| !s.is_empty()).collect(),
+            strings: strings
+                .into_iter()
+                .map(Into::into)
+                .filter(|s: &String| !s.is_empty())
+                .collect(),
             ..Stops::default()
         }
     }
@@ -24,12 +28,22 @@ impl Stops {
             return String::new();
         }
         self.held.push_str(piece);
-        if let Some(at) = self.strings.iter().filter_map(|stop| self.held.find(stop)).min() {
+        if let Some(at) = self
+            .strings
+            .iter()
+            .filter_map(|stop| self.held.find(stop))
+            .min()
+        {
             self.stopped = true;
             self.held.truncate(at);
             return std::mem::take(&mut self.held);
         }
-        let keep = self.strings.iter().map(|stop| prefix_at_end(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .strings
+            .iter()
+            .map(|stop| prefix_at_end(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
         std::mem::replace(&mut self.held, rest)
     }
