@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 fn chat(messages: Json) -> Chat {
     Chat {
-        messages: messages.as_array().unwrap().clone(),
+        messages: messages.as_array().expect("a list").clone(),
         add_generation_prompt: true,
         now: "2026-03-05T14:07:09Z[UTC]".parse().ok(),
         ..Chat::default()
@@ -21,7 +21,7 @@ fn render_with(source: &str, chat: &Chat) -> Result<String, Error> {
 fn render(source: &str) -> String {
     let messages =
         json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]);
-    render_with(source, &chat(messages)).unwrap()
+    render_with(source, &chat(messages)).expect("it renders")
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_conversation_is_given_in_the_form_that_works() {
 fn call(name: &str, arguments: Json) -> ToolCall {
     ToolCall {
         name: name.to_owned(),
-        arguments: arguments.as_object().unwrap().clone(),
+        arguments: arguments.as_object().expect("an object").clone(),
         id: None,
     }
 }

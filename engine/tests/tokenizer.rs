@@ -23,12 +23,12 @@ fn folder() -> std::path::PathBuf {
 }
 
 fn metadata(name: &str) -> Metadata {
-    let file = File::open(folder().join(format!("{name}.gguf"))).unwrap();
+    let file = File::open(folder().join(format!("{name}.gguf"))).expect("it is in the repository");
     file.metadata().clone()
 }
 
 fn tokenizer(name: &str) -> Tokenizer {
-    Tokenizer::from_metadata(&metadata(name)).unwrap()
+    Tokenizer::from_metadata(&metadata(name)).expect("it is sound")
 }
 
 fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {

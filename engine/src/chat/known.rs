@@ -109,7 +109,7 @@ pub(super) fn find(metadata: &Metadata, tokenizer: &Tokenizer) -> (&'static Know
             .names
             .iter()
             .any(|part| names.iter().any(|name| name.contains(part))),
-        tokens => tokens.iter().all(|token| marked(token)),
+        tokens => tokens.iter().all(marked),
     };
     match KINDS.iter().find(suits) {
         Some(known) => (known, true),

@@ -135,13 +135,11 @@ pub(super) fn to_json(
     };
     style.ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
     style.sort = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    style.indent = match indent.filter(|indent| !indent.is_none() && !indent.is_undefined()) {
-        None => None,
-        Some(indent) => Some(match indent.as_str() {
-            Some(text) => text.to_owned(),
-            None => " ".repeat(indent.as_usize().unwrap_or(0).min(64)),
-        }),
-    };
+    let indent = indent.filter(|indent| !indent.is_none() && !indent.is_undefined());
+    style.indent = indent.map(|indent| match indent.as_str() {
+        Some(text) => text.to_owned(),
+        None => " ".repeat(indent.as_usize().unwrap_or(0).min(64)),
+    });
     if style.indent.is_some() {
         style.item = ",".to_owned();
     }

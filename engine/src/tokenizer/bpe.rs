@@ -84,8 +84,8 @@ impl Bpe {
                 });
             };
             let (Some(left), Some(right)) = (
-                to_bytes(pair[..at].as_bytes(), raw),
-                to_bytes(pair[at + 1..].as_bytes(), raw),
+                to_bytes(&pair.as_bytes()[..at], raw),
+                to_bytes(&pair.as_bytes()[at + 1..], raw),
             ) else {
                 // Letters that stand for no byte can never be met in a text.
                 continue;
@@ -121,15 +121,13 @@ impl Bpe {
     fn encode_word(&self, word: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
         let options = self.splitter.options;
         let newlines = options.whole_newlines && word.bytes().all(|byte| byte == b'\n');
-        if options.ignore_merges || newlines {
-            if let Some(id) = self
-                .symbols
-                .find(word.as_bytes())
-                .filter(|&id| id < self.tokens)
-            {
-                out.push(id);
-                return;
-            }
+        let whole = (options.ignore_merges || newlines)
+            .then(|| self.symbols.find(word.as_bytes()))
+            .flatten()
+            .filter(|&id| id < self.tokens);
+        if let Some(id) = whole {
+            out.push(id);
+            return;
         }
         self.fill(word, scratch);
         let Scratch { nodes, queue } = scratch;

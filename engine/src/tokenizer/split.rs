@@ -243,7 +243,7 @@ fn cut_thousands(text: &str, base: usize, ends: &mut Vec<usize>) {
                 .count();
         ends.extend(
             (at..end)
-                .filter(|&cut| cut > 0 && (end - cut) % 3 == 0)
+                .filter(|&cut| cut > 0 && (end - cut).is_multiple_of(3))
                 .map(|cut| base + cut),
         );
         at = end;
@@ -259,7 +259,7 @@ fn cut_number_groups(text: &str, base: usize, ends: &mut Vec<usize>) {
             numerals
                 .iter()
                 .enumerate()
-                .filter(|(i, _)| (count - 1 - i) % 3 == 0)
+                .filter(|(i, _)| (count - 1 - i).is_multiple_of(3))
                 .map(|(_, end)| base + end),
         );
         numerals.clear();

@@ -170,7 +170,7 @@ impl Charsmap {
             return broken("it is shorter than its own size field");
         };
         let size = u32::from_le_bytes(*size) as usize;
-        if size % 4 != 0 || size >= rest.len() {
+        if !size.is_multiple_of(4) || size >= rest.len() {
             return broken("its array does not fit in it");
         }
         let (array, replacements) = rest.split_at(size);
