@@ -5,14 +5,20 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`chat`] | conversations to prompts, answers to messages |
+//! | [`sample`] | from logits to the next token; stop strings; grammars |
 //! | [`model`] | transformers: configuration, weights, cache, evaluation |
+//! | [`tokenizer`] | text to token ids and back |
 //! | [`ops`] | the arithmetic they are made of |
 //! | [`threads`] | a pool of threads |
 //! | [`quant`] | numbers in blocks: dequantising, quantising, dot products |
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
+pub mod chat;
 pub mod gguf;
 pub mod model;
 pub mod ops;
 pub mod quant;
+pub mod sample;
 pub mod threads;
+pub mod tokenizer;
