@@ -84,6 +84,16 @@ enum Place {
 }
 
 impl Signal {
+    /// Whether one of its wordings is in a text.
+    #[cfg(test)]
+    pub fn is_in(&self, text: &str) -> bool {
+        let index = LIBRARY.by_id.get(&self.id);
+        let mut patterns = LIBRARY.patterns.iter();
+        patterns.any(|pattern| {
+            Some(&pattern.signal) == index && LIBRARY.find(pattern, text.as_bytes(), 0).is_some()
+        })
+    }
+
     fn counts_in(&self, origin: Origin) -> bool {
         let place = match origin {
             Origin::Log => Place::Log,
@@ -324,7 +334,7 @@ impl Signals {
             let signal = &library.signals[pattern.signal];
             let mut from = 0;
             while let Some((start, end)) = library.find(pattern, text, from) {
-                let (index, within) = hay.line_at(start);
+                let (index, _) = hay.line_at(start);
                 let line = &lines[index];
                 // The exception may stand behind a break.
                 let whole = unwrapped.iter().map(|hay| hay.line_with(index));
@@ -332,7 +342,7 @@ impl Signals {
                     .chain(whole)
                     .any(|text| library.is_void(pattern.signal, text));
                 if signal.counts_in(line.origin) && !is_void {
-                    let quote = line.quote(within, within + (end - start));
+                    let quote = hay.quote(lines, start..end);
                     self.seen.insert(pattern.signal, Seen { quote });
                     break;
                 }

@@ -48,7 +48,7 @@ fn by_lists_in_the_log(case: &Case<'_>, ledger: &mut Ledger) -> bool {
             || mentioned.len() >= 4;
         if lists {
             codes.extend(&mentioned);
-            quote = line.quote(0, 0);
+            quote = line.quote_of("sm_");
         } else if text.contains("not compatible") || text.contains("cuda capability") {
             device = device.or(mentioned.first().copied());
         }

@@ -232,15 +232,28 @@ fn torch(scan: &Scan<'_>, packages: &Packages) -> Option<TorchBuild> {
         });
     };
     // A label on another mention of the same version counts as well.
-    let labelled = packages.all("torch").iter().find_map(|p| label(&p.said));
+    let labelled = packages.all("torch").iter().find_map(|p| {
+        Some(Known {
+            value: label(&p.said)?,
+            quote: p.quote.clone(),
+        })
+    });
     let stated = stated.filter(|known| known.value != Accelerator::Cpu || labelled.is_none());
+    let elsewhere = stated.or(labelled);
+    let (build, quote) = match (label(&package.said), elsewhere) {
+        (Some(build), _) => (Some(build), package.quote.clone()),
+        (None, Some(known)) if known.quote == package.quote => (Some(known.value), known.quote),
+        (None, Some(known)) => {
+            let quote = format!("{}; {}", package.quote, known.quote);
+            (Some(known.value), quote)
+        }
+        (None, None) => (None, package.quote.clone()),
+    };
     Some(TorchBuild {
         version: package.version.clone(),
-        build: label(&package.said)
-            .or(stated.map(|known| known.value))
-            .or(labelled),
+        build,
         said: package.said.clone(),
-        quote: package.quote.clone(),
+        quote,
     })
 }
 
