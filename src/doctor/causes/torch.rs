@@ -8,6 +8,7 @@ use crate::{
 
 pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     cpu_build(case, ledger);
+    absent(case, ledger);
     companions(case, ledger);
     extensions(case, ledger);
 }
@@ -91,6 +92,25 @@ fn cpu_build(case: &Case<'_>, ledger: &mut Ledger) {
     }
     if gpus.has_amd() && !gpus.has_nvidia() {
         ledger.add(Cause::TorchCpuBuild, -0.6, "");
+    }
+}
+
+/// No torch where the program looks for it.
+fn absent(case: &Case<'_>, ledger: &mut Ledger) {
+    if case.saw("framework-finds-no-torch") {
+        let why = case.quote("framework-finds-no-torch");
+        if case.saw("framework-floor") || case.facts.packages.has("torch") {
+            // It is there, and refused, or it fails at import.
+            ledger.add(Cause::TorchCompanionMismatch, 2.2, why.clone());
+            ledger.add(Cause::TorchNotInstalled, 2.0, why);
+        } else {
+            let why = format!("{why} — a framework found no torch that it can import");
+            ledger.add(Cause::TorchNotInstalled, 4.4, why.clone());
+            ledger.add(Cause::WrongEnvironment, 1.6, why);
+        }
+    } else if case.saw("torch-module-missing") && !case.facts.packages.has("torch") {
+        let why = case.quote("torch-module-missing");
+        ledger.add(Cause::TorchNotInstalled, 1.6, why);
     }
 }
 

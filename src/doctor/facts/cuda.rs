@@ -139,8 +139,10 @@ impl CudaFacts {
         let installed = pattern!(
             r"(?i)\b(?:install(?:ed)?|have|has|with|on|my|is) cuda ?([0-9]{1,2}\.[0-9])\b"
         );
+        let named = pattern!(r"(?i)\bcuda ?([0-9]{1,2}\.[0-9])[0-9.]* toolkit\b");
         self.toolkit = scan
             .stated(toolkit, release)
+            .or_else(|| scan.stated(named, release))
             .or_else(|| scan.first(folder, release))
             .or_else(|| scan.stated(installed, release));
         self.container = scan.first(

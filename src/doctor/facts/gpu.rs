@@ -180,7 +180,7 @@ impl GpuFacts {
         }
         facts.read_names(scan);
         facts.read_targets(scan);
-        facts.stated_capability = scan.first(
+        facts.stated_capability = scan.stated(
             pattern!(
                 r"(?i)\b(?:compute[ _]cap(?:ability)?|cuda capability|capability of)\W{0,4}(?:is |of |detected|version)?\W{0,4}(?:sm_?)?([0-9]{1,2})\.?([0-9])\b"
             ),

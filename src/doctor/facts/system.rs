@@ -64,7 +64,7 @@ impl System {
         let mut system = Self {
             wsl: said("wsl").or_else(|| {
                 place(pattern!(
-                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl|\blxss\b"
+                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl|\blxss\b|rocr4wsl|rocdxg|no wddm adapters"
                 ))
             }),
             container: said("container").or_else(|| {
