@@ -5,7 +5,8 @@
 //! more than words is decided by the rules in [`super::causes`], which ask for signals by name.
 //!
 //! A pattern is a regular expression without regard to case. In it a space stands for any white
-//! space, a line end included, and `…` for at most [`GAP`] characters of the same line.
+//! space, a line end included, and `…` for at most [`GAP`] characters of the same line. What stands
+//! before and after `…` begins where a word begins.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -181,7 +182,8 @@ impl Library {
         let (first, rest) = pattern.pieces.split_first()?;
         let mut from = from;
         while let Some(found) = self.piece(*first)?.find_at(text, from) {
-            if let Some(end) = self.continues(rest, text, found.end()) {
+            let end = self.continues(rest, text, found.end());
+            if let Some(end) = end.filter(|_| begins_word(text, found.start())) {
                 return Some((found.start(), end));
             }
             from = found.start() + 1;
@@ -206,7 +208,8 @@ impl Library {
             if found.start() > line_end || found.start() > from + GAP {
                 return None;
             }
-            if let Some(end) = self.continues(rest, text, found.end()) {
+            let end = self.continues(rest, text, found.end());
+            if let Some(end) = end.filter(|_| begins_word(text, found.start())) {
                 return Some(end);
             }
             search = found.start() + 1;
@@ -227,6 +230,18 @@ impl Library {
                 .is_some_and(|regex| regex.is_match(line.as_bytes()))
         })
     }
+}
+
+/// Whether a find does not begin within a word: `stall` is not meant where `install` stands. A
+/// capital begins a word of its own, as in `RuntimeError`.
+fn begins_word(text: &[u8], place: usize) -> bool {
+    let Some(before) = place.checked_sub(1).map(|before| text[before]) else {
+        return true;
+    };
+    let first = text.get(place).copied().unwrap_or_default();
+    !before.is_ascii_alphabetic()
+        || !first.is_ascii_alphabetic()
+        || (before.is_ascii_lowercase() && first.is_ascii_uppercase())
 }
 
 fn compile(text: &str) -> Option<Regex> {
@@ -424,5 +439,9 @@ mod tests {
         assert!(find(&format!("driver{}driver too old", "x".repeat(200))).is_some());
         let class = library.find(&library.patterns[1], b"no  y z", 0);
         assert!(class.is_some());
+        // Words within words say something else.
+        assert_eq!(find("screwdriver is too old"), None);
+        assert_eq!(find("driver is tattoo old"), None);
+        assert_eq!(find("nvDriver: too old"), Some((2, 17)));
     }
 }

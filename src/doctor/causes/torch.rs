@@ -68,7 +68,9 @@ fn cpu_build(case: &Case<'_>, ledger: &mut Ledger) {
     let plain = case.saw("plain-pip-install-torch") && unlabelled;
     if case.is_windows() && unlabelled && (unavailable || plain) && (torch.is_some() || plain) {
         let why = "on Windows the package index has CPU builds of torch only";
-        ledger.add(Cause::TorchCpuBuild, 1.6, why);
+        // A build for CUDA has its label in such a list.
+        let listed = torch.is_some_and(|torch| torch.quote.contains("torch=="));
+        ledger.add(Cause::TorchCpuBuild, if listed { 2.8 } else { 1.6 }, why);
     }
     // A driver that works, a torch that sees nothing, and no complaint about anything else.
     let driver = case.facts.cuda.driver.is_some() || case.saw("smi-works");

@@ -115,8 +115,13 @@ impl CudaFacts {
             let before = pattern!(
                 r"(?i)\b([2-6][0-9]{2}\.[0-9.]*[0-9]) nvidia (?:linux )?(?:graphics )?driver"
             );
+            let package = pattern!(
+                r"(?i)\b(?:a?kmod-nvidia|nvidia(?:-(?:open|lts|dkms|utils))*)(?:-dkms)?[ :=-]{1,2}([3-9][0-9]{2}\.[0-9]{2,3}(?:\.[0-9]{1,2})?)\b"
+            );
             let named = scan.stated(after, version);
-            self.driver = named.or_else(|| scan.first(before, version));
+            self.driver = named
+                .or_else(|| scan.first(before, version))
+                .or_else(|| scan.stated(package, version));
         }
         if self.driver_cuda.is_none() {
             let number = pattern!(r"(?i)\bfound (?:cuda )?version:? ([0-9]{4,5})\b");
