@@ -182,8 +182,9 @@ impl Library {
         let (first, rest) = pattern.pieces.split_first()?;
         let mut from = from;
         while let Some(found) = self.piece(*first)?.find_at(text, from) {
-            let end = self.continues(rest, text, found.end());
-            if let Some(end) = end.filter(|_| begins_word(text, found.start())) {
+            if begins_word(text, found.start())
+                && let Some(end) = self.continues(rest, text, found.end())
+            {
                 return Some((found.start(), end));
             }
             from = found.start() + 1;
@@ -208,8 +209,9 @@ impl Library {
             if found.start() > line_end || found.start() > from + GAP {
                 return None;
             }
-            let end = self.continues(rest, text, found.end());
-            if let Some(end) = end.filter(|_| begins_word(text, found.start())) {
+            if begins_word(text, found.start())
+                && let Some(end) = self.continues(rest, text, found.end())
+            {
                 return Some(end);
             }
             search = found.start() + 1;

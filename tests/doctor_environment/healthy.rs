@@ -72,3 +72,21 @@ fn what_is_no_environment_is_wrong_usage() {
         .fails(2)
         .names("nothing");
 }
+
+#[test]
+fn a_slip_of_the_pen_is_told_as_such() {
+    let world = World::new();
+    let run = world.aienv(&["doctor", "confyui"]);
+    assert!(
+        run.stderr.contains("no tool is called `confyui`"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("comfyui"), "{}", run.stderr);
+    let run = world.aienv(&["doctor", "comfyui"]);
+    assert!(
+        run.stderr.contains("`comfyui` is not installed"),
+        "{}",
+        run.stderr
+    );
+}
