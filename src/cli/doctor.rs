@@ -47,6 +47,11 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         return machine::run(&args.machine, args.json, context);
     }
     let evidence = gather(&args)?;
+    if evidence.is_empty() {
+        context
+            .progress
+            .note("there is nothing to read in it; give the whole output of the program");
+    }
     let settings = context.settings()?;
     let torch_index = settings.torch.value.url().to_string();
     let diagnosis = doctor::diagnose(&evidence, &torch_index);
@@ -105,7 +110,7 @@ fn render(diagnosis: &Diagnosis) -> String {
             "{}",
             style("Nothing in this points to a known cause.").bold()
         );
-        ask(&mut page, &diagnosis.ask);
+        ask(&mut page, "To find out", &diagnosis.ask);
         return page;
     };
     cause(&mut page, first);
@@ -121,7 +126,7 @@ fn render(diagnosis: &Diagnosis) -> String {
             );
         }
     }
-    ask(&mut page, &diagnosis.ask);
+    ask(&mut page, "To be surer", &diagnosis.ask);
     page
 }
 
@@ -148,12 +153,12 @@ fn cause(page: &mut String, finding: &Finding) {
     }
 }
 
-fn ask(page: &mut String, questions: &[Fix]) {
+fn ask(page: &mut String, what_for: &str, questions: &[Fix]) {
     if !questions.is_empty() {
         let _ = writeln!(
             page,
             "\n{}",
-            style("To be surer, run this and add what it prints").bold()
+            style(format!("{what_for}, run this and add what it prints")).bold()
         );
         fixes(page, questions);
     }

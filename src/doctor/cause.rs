@@ -87,6 +87,8 @@ causes! {
     DuplicateOpenmp = "duplicate-openmp-runtime",
     /// Another environment is installed into, or run from.
     WrongEnvironment = "wrong-environment-used",
+    /// torch is not in the Python that runs the program, or cannot be imported there.
+    TorchNotInstalled = "torch-not-installed",
     /// Packages from outside come ahead of the environment's.
     OutsidePackagesLeakIn = "outside-packages-leak-in",
     /// The interpreter below a venv was upgraded or removed.

@@ -128,6 +128,13 @@ impl Ledger {
                 reasons.push(entry.why.clone());
             }
         }
+        // A line that is quoted with what it means need not be quoted bare.
+        let explained: Vec<String> = reasons
+            .iter()
+            .filter_map(|reason| reason.split_once(" — "))
+            .map(|(quote, _)| quote.to_owned())
+            .collect();
+        reasons.retain(|reason| !explained.contains(reason));
         reasons.truncate(6);
         reasons
     }
@@ -154,7 +161,9 @@ mod tests {
         assert!((confidence(&ledger, Cause::DiskFull) - 0.495).abs() < 0.01);
         ledger.add(Cause::ShmTooSmall, -6.5, "excluded");
         assert!(confidence(&ledger, Cause::DiskFull) > 0.9);
-        assert_eq!(ledger.ranked(UNKNOWN)[0].reasons, ["strong", "hint"]);
+        ledger.add(Cause::DiskFull, 0.0001, "hint — what it means");
+        let reasons = &ledger.ranked(UNKNOWN)[0].reasons;
+        assert_eq!(reasons, &["strong", "hint — what it means"]);
         assert_eq!(ledger.ranked(UNKNOWN).len(), 1);
     }
 

@@ -29,6 +29,8 @@ mod knowledge;
 mod ledger;
 pub mod machine;
 pub mod probe;
+#[cfg(test)]
+mod quotes;
 pub mod redact;
 pub mod remedy;
 pub mod repair;

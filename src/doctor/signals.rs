@@ -5,7 +5,8 @@
 //! more than words is decided by the rules in [`super::causes`], which ask for signals by name.
 //!
 //! A pattern is a regular expression without regard to case. In it a space stands for any white
-//! space, a line end included, and `…` for at most [`GAP`] characters of the same line.
+//! space, a line end included, and `…` for at most [`GAP`] characters of the same line. What stands
+//! before and after `…` begins where a word begins.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -84,6 +85,16 @@ enum Place {
 }
 
 impl Signal {
+    /// Whether one of its wordings is in a text.
+    #[cfg(test)]
+    pub fn is_in(&self, text: &str) -> bool {
+        let index = LIBRARY.by_id.get(&self.id);
+        let mut patterns = LIBRARY.patterns.iter();
+        patterns.any(|pattern| {
+            Some(&pattern.signal) == index && LIBRARY.find(pattern, text.as_bytes(), 0).is_some()
+        })
+    }
+
     fn counts_in(&self, origin: Origin) -> bool {
         let place = match origin {
             Origin::Log => Place::Log,
@@ -171,7 +182,9 @@ impl Library {
         let (first, rest) = pattern.pieces.split_first()?;
         let mut from = from;
         while let Some(found) = self.piece(*first)?.find_at(text, from) {
-            if let Some(end) = self.continues(rest, text, found.end()) {
+            if begins_word(text, found.start())
+                && let Some(end) = self.continues(rest, text, found.end())
+            {
                 return Some((found.start(), end));
             }
             from = found.start() + 1;
@@ -196,7 +209,9 @@ impl Library {
             if found.start() > line_end || found.start() > from + GAP {
                 return None;
             }
-            if let Some(end) = self.continues(rest, text, found.end()) {
+            if begins_word(text, found.start())
+                && let Some(end) = self.continues(rest, text, found.end())
+            {
                 return Some(end);
             }
             search = found.start() + 1;
@@ -217,6 +232,18 @@ impl Library {
                 .is_some_and(|regex| regex.is_match(line.as_bytes()))
         })
     }
+}
+
+/// Whether a find does not begin within a word: `stall` is not meant where `install` stands. A
+/// capital begins a word of its own, as in `RuntimeError`.
+fn begins_word(text: &[u8], place: usize) -> bool {
+    let Some(before) = place.checked_sub(1).map(|before| text[before]) else {
+        return true;
+    };
+    let first = text.get(place).copied().unwrap_or_default();
+    !before.is_ascii_alphabetic()
+        || !first.is_ascii_alphabetic()
+        || (before.is_ascii_lowercase() && first.is_ascii_uppercase())
 }
 
 fn compile(text: &str) -> Option<Regex> {
@@ -324,7 +351,7 @@ impl Signals {
             let signal = &library.signals[pattern.signal];
             let mut from = 0;
             while let Some((start, end)) = library.find(pattern, text, from) {
-                let (index, within) = hay.line_at(start);
+                let (index, _) = hay.line_at(start);
                 let line = &lines[index];
                 // The exception may stand behind a break.
                 let whole = unwrapped.iter().map(|hay| hay.line_with(index));
@@ -332,7 +359,7 @@ impl Signals {
                     .chain(whole)
                     .any(|text| library.is_void(pattern.signal, text));
                 if signal.counts_in(line.origin) && !is_void {
-                    let quote = line.quote(within, within + (end - start));
+                    let quote = hay.quote(lines, start..end);
                     self.seen.insert(pattern.signal, Seen { quote });
                     break;
                 }
@@ -414,5 +441,9 @@ mod tests {
         assert!(find(&format!("driver{}driver too old", "x".repeat(200))).is_some());
         let class = library.find(&library.patterns[1], b"no  y z", 0);
         assert!(class.is_some());
+        // Words within words say something else.
+        assert_eq!(find("screwdriver is too old"), None);
+        assert_eq!(find("driver is tattoo old"), None);
+        assert_eq!(find("nvDriver: too old"), Some((2, 17)));
     }
 }

@@ -212,3 +212,37 @@ fn the_program_says_what_is_wrong_with_an_evidence() {
         "gpu-hardware-or-firmware-problem"
     );
 }
+
+#[test]
+fn the_page_says_what_is_wrong_why_and_what_helps() {
+    let world = World::new();
+    world.write(
+        "post.txt",
+        "$ python run.py\nRuntimeError: The NVIDIA driver\n\
+         on your system is too old (found version 11040).\n$ pip list\ntorch   2.9.0+cu128\n",
+    );
+    let run = world.aienv(&["doctor", "--log", "post.txt"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    let port = regex::Regex::new(r"127\.0\.0\.1:[0-9]+").unwrap();
+    insta::assert_snapshot!(port.replace_all(&run.stdout, "index.example"));
+}
+
+#[test]
+fn where_nothing_is_known_the_page_asks() {
+    let world = World::new();
+    world.write("empty.txt", "\n \n");
+    let run = world.aienv(&["doctor", "--log", "empty.txt"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("there is nothing to read"),
+        "{}",
+        run.stderr
+    );
+    world.write(
+        "post.txt",
+        "frobnicate failed with an unknown error, any idea?\n",
+    );
+    let run = world.aienv(&["doctor", "--log", "post.txt"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    insta::assert_snapshot!(run.stdout);
+}

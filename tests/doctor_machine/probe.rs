@@ -296,3 +296,18 @@ fn the_hidden_command_is_hidden() {
     world.aienv(&["--help"]).ok().never_says("gpu-probe");
     world.aienv(&["gpu-probe", "vulkan"]).fails(2);
 }
+
+#[test]
+fn without_a_driver_there_was_nothing_to_try() {
+    if Path::new("/proc/driver/nvidia").exists() || Path::new("/dev/kfd").exists() {
+        // This machine has one.
+        return;
+    }
+    let world = World::new();
+    let run = world.aienv(&["doctor", "--probe"]);
+    assert!(
+        run.stdout.contains("there was nothing to try"),
+        "{}",
+        run.stdout
+    );
+}

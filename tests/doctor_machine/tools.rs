@@ -54,6 +54,8 @@ fn an_environment_that_is_gone_or_damaged_is_made_anew() {
         .ok();
     let healthy = world.aienv(&["doctor", "--json"]);
     assert_eq!(about_tools(&healthy), [] as [serde_json::Value; 0]);
+    let fixed = world.aienv(&["doctor", "--fix", "--json"]);
+    assert!(fixed.stdout.contains("needs mending"), "{}", fixed.stdout);
     assert!(
         healthy.stdout.contains("painter is whole"),
         "{}",

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::machine;
 use crate::{
+    catalog::CatalogError,
     cli::{Context, Failure, Outcome, output},
     doctor::{
         environment::{
@@ -20,8 +21,9 @@ use crate::{
         repair,
         report::{Line, apart},
     },
+    error::UserError,
     host::Host,
-    tools::InstallOptions,
+    tools::{InstallOptions, ToolError},
 };
 
 #[derive(clap::Args)]
@@ -108,6 +110,25 @@ pub fn run(
     Ok(ExitCode::from(u8::from(!healthy)))
 }
 
+/// No tool has this name. Exit code 1 would say that doctor found problems in one.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct NoSuchTool(CatalogError);
+
+impl UserError for NoSuchTool {
+    fn code(&self) -> &'static str {
+        self.0.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    fn is_usage(&self) -> bool {
+        true
+    }
+}
+
 fn examine(
     args: &EnvironmentArgs,
     asked: &Asked<'_>,
@@ -120,7 +141,15 @@ fn examine(
     };
     let torch_index = context.settings()?.torch.value;
     Ok(match asked {
-        Asked::Tool(tool) => examine_tool(&context.manager()?, tool, host, &torch_index, options)?,
+        Asked::Tool(tool) => {
+            let examined = examine_tool(&context.manager()?, tool, host, &torch_index, options);
+            if let Err(ToolError::NotInstalled { .. }) = examined {
+                // Of a slip of the pen the catalogue knows more.
+                let catalog = context.catalog_quietly()?;
+                catalog.resolve(tool).map_err(NoSuchTool)?;
+            }
+            examined?
+        }
         Asked::At(path) => {
             let found = match args.no_run {
                 true => Environment::locate(path, None)?,

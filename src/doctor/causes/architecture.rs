@@ -48,7 +48,7 @@ fn by_lists_in_the_log(case: &Case<'_>, ledger: &mut Ledger) -> bool {
             || mentioned.len() >= 4;
         if lists {
             codes.extend(&mentioned);
-            quote = line.quote(0, 0);
+            quote = line.quote_of("sm_");
         } else if text.contains("not compatible") || text.contains("cuda capability") {
             device = device.or(mentioned.first().copied());
         }
@@ -208,7 +208,27 @@ fn by_generation(case: &Case<'_>, ledger: &mut Ledger) {
     }
 }
 
+/// A program states the capability it needs, and the GPU's is lower.
+fn floor(case: &Case<'_>, ledger: &mut Ledger) {
+    let wanted = pattern!(
+        r"(?i)\b(?:needs?|requires?|required|at least|minimum(?: required)?|>=?)\W[^\n]{0,24}?capability[^0-9\n]{0,16}([0-9]{1,2})\.([0-9])|\bcapability[^0-9\n]{0,12}(?:>=?|at least|above)[^0-9\n]{0,6}([0-9]{1,2})\.([0-9])"
+    );
+    let gpus = case.facts.gpus.capabilities();
+    let Some(highest) = gpus.last() else { return };
+    let found = case.lines.iter().find_map(|line| {
+        let found = wanted.captures(&line.text)?;
+        let number = |at: usize, or: usize| found.get(at).or(found.get(or))?.as_str().parse().ok();
+        let floor = Capability(number(1, 3)?, number(2, 4)?);
+        (*highest < floor).then(|| (floor, line.quote_of(&found[0])))
+    });
+    if let Some((floor, quote)) = found {
+        let why = format!("{quote} — the GPU has {highest}, {floor} is asked for");
+        ledger.add(Cause::ArchLacksFeature, 3.8, why);
+    }
+}
+
 fn feature(case: &Case<'_>, ledger: &mut Ledger) {
+    floor(case, ledger);
     if case.saw("feature-needs-newer-gpu") {
         // It says itself what is lacking; a lack of kernels would have another message.
         for cause in [Cause::ArchTooNew, Cause::ArchDropped] {

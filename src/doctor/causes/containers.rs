@@ -73,8 +73,16 @@ fn wsl(case: &Case<'_>, ledger: &mut Ledger) {
             // Without a word about WSL there is little to say for it.
             ledger.add(cause, -1.2, "");
         }
+        if case.saw("library-without-version") {
+            // The libraries of the system, not those of WSL, came before the wheel's.
+            ledger.add(Cause::RocmWslMismatch, -2.5, "");
+        }
         return;
     };
+    if case.saw("wsl-linux-driver") {
+        // It takes the place of Windows' driver, which then looks as if it were not there.
+        ledger.add(Cause::WslTooOld, -1.5, "");
+    }
     let amd = case.saw("amd-machine") || case.facts.gpus.has_amd();
     if let Some(build) = &case.facts.system.windows_build
         && build.value < table().first_wsl_build()

@@ -145,7 +145,13 @@ fn driver_branch(case: &Case<'_>, ledger: &mut Ledger) {
                 "{name} is {}, which drivers know from {first} on; {} is older",
                 branch.generation, driver.quote
             );
-            let weight = if silent { 3.4 } else { 1.4 };
+            // A GPU that nvidia-smi lists is driven all the same.
+            let listed = gpu.quote.starts_with("nvidia-smi");
+            let weight = match (silent, listed) {
+                (true, _) => 3.4,
+                (false, true) => 1.4,
+                (false, false) => 2.8,
+            };
             ledger.add(Cause::DriverDoesNotSupportGpu, weight, why);
         }
     }

@@ -8,6 +8,7 @@ use crate::{
 
 pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     cpu_build(case, ledger);
+    absent(case, ledger);
     companions(case, ledger);
     extensions(case, ledger);
 }
@@ -67,7 +68,9 @@ fn cpu_build(case: &Case<'_>, ledger: &mut Ledger) {
     let plain = case.saw("plain-pip-install-torch") && unlabelled;
     if case.is_windows() && unlabelled && (unavailable || plain) && (torch.is_some() || plain) {
         let why = "on Windows the package index has CPU builds of torch only";
-        ledger.add(Cause::TorchCpuBuild, 1.6, why);
+        // A build for CUDA has its label in such a list.
+        let listed = torch.is_some_and(|torch| torch.quote.contains("torch=="));
+        ledger.add(Cause::TorchCpuBuild, if listed { 2.8 } else { 1.6 }, why);
     }
     // A driver that works, a torch that sees nothing, and no complaint about anything else.
     let driver = case.facts.cuda.driver.is_some() || case.saw("smi-works");
@@ -91,6 +94,25 @@ fn cpu_build(case: &Case<'_>, ledger: &mut Ledger) {
     }
     if gpus.has_amd() && !gpus.has_nvidia() {
         ledger.add(Cause::TorchCpuBuild, -0.6, "");
+    }
+}
+
+/// No torch where the program looks for it.
+fn absent(case: &Case<'_>, ledger: &mut Ledger) {
+    if case.saw("framework-finds-no-torch") {
+        let why = case.quote("framework-finds-no-torch");
+        if case.saw("framework-floor") || case.facts.packages.has("torch") {
+            // It is there, and refused, or it fails at import.
+            ledger.add(Cause::TorchCompanionMismatch, 2.2, why.clone());
+            ledger.add(Cause::TorchNotInstalled, 2.0, why);
+        } else {
+            let why = format!("{why} — a framework found no torch that it can import");
+            ledger.add(Cause::TorchNotInstalled, 4.4, why.clone());
+            ledger.add(Cause::WrongEnvironment, 1.6, why);
+        }
+    } else if case.saw("torch-module-missing") && !case.facts.packages.has("torch") {
+        let why = case.quote("torch-module-missing");
+        ledger.add(Cause::TorchNotInstalled, 1.6, why);
     }
 }
 

@@ -115,8 +115,13 @@ impl CudaFacts {
             let before = pattern!(
                 r"(?i)\b([2-6][0-9]{2}\.[0-9.]*[0-9]) nvidia (?:linux )?(?:graphics )?driver"
             );
+            let package = pattern!(
+                r"(?i)\b(?:a?kmod-nvidia|nvidia(?:-(?:open|lts|dkms|utils))*)(?:-dkms)?[ :=-]{1,2}([3-9][0-9]{2}\.[0-9]{2,3}(?:\.[0-9]{1,2})?)\b"
+            );
             let named = scan.stated(after, version);
-            self.driver = named.or_else(|| scan.first(before, version));
+            self.driver = named
+                .or_else(|| scan.first(before, version))
+                .or_else(|| scan.stated(package, version));
         }
         if self.driver_cuda.is_none() {
             let number = pattern!(r"(?i)\bfound (?:cuda )?version:? ([0-9]{4,5})\b");
@@ -139,8 +144,10 @@ impl CudaFacts {
         let installed = pattern!(
             r"(?i)\b(?:install(?:ed)?|have|has|with|on|my|is) cuda ?([0-9]{1,2}\.[0-9])\b"
         );
+        let named = pattern!(r"(?i)\bcuda ?([0-9]{1,2}\.[0-9])[0-9.]* toolkit\b");
         self.toolkit = scan
             .stated(toolkit, release)
+            .or_else(|| scan.stated(named, release))
             .or_else(|| scan.first(folder, release))
             .or_else(|| scan.stated(installed, release));
         self.container = scan.first(
@@ -232,15 +239,28 @@ fn torch(scan: &Scan<'_>, packages: &Packages) -> Option<TorchBuild> {
         });
     };
     // A label on another mention of the same version counts as well.
-    let labelled = packages.all("torch").iter().find_map(|p| label(&p.said));
+    let labelled = packages.all("torch").iter().find_map(|p| {
+        Some(Known {
+            value: label(&p.said)?,
+            quote: p.quote.clone(),
+        })
+    });
     let stated = stated.filter(|known| known.value != Accelerator::Cpu || labelled.is_none());
+    let elsewhere = stated.or(labelled);
+    let (build, quote) = match (label(&package.said), elsewhere) {
+        (Some(build), _) => (Some(build), package.quote.clone()),
+        (None, Some(known)) if known.quote == package.quote => (Some(known.value), known.quote),
+        (None, Some(known)) => {
+            let quote = format!("{}; {}", package.quote, known.quote);
+            (Some(known.value), quote)
+        }
+        (None, None) => (None, package.quote.clone()),
+    };
     Some(TorchBuild {
         version: package.version.clone(),
-        build: label(&package.said)
-            .or(stated.map(|known| known.value))
-            .or(labelled),
+        build,
         said: package.said.clone(),
-        quote: package.quote.clone(),
+        quote,
     })
 }
 

@@ -176,11 +176,11 @@ impl GpuFacts {
             facts.add_amd(name, format!("AMD: {name}"));
         }
         if let Some(gfx) = &evidence.amd_gfx {
-            facts.add_targets(gfx, &format!("AMD: {gfx}"));
+            facts.add_targets(gfx, |_| format!("AMD: {gfx}"));
         }
         facts.read_names(scan);
         facts.read_targets(scan);
-        facts.stated_capability = scan.first(
+        facts.stated_capability = scan.stated(
             pattern!(
                 r"(?i)\b(?:compute[ _]cap(?:ability)?|cuda capability|capability of)\W{0,4}(?:is |of |detected|version)?\W{0,4}(?:sm_?)?([0-9]{1,2})\.?([0-9])\b"
             ),
@@ -190,7 +190,7 @@ impl GpuFacts {
             .all(pattern!(
                 r"(?i)\b(?:intel\W{1,4}(?:corporation )?[a-z0-9 \[\]()./-]{0,40}(?:graphics|iris|arc\b|uhd|hd [0-9]{3})|(?:uhd|hd|iris xe?) graphics|\bi915\b|intel gpu|integrated graphics only)"
             ))
-            .map(|(_, line)| line.quote(0, 0))
+            .map(|(_, place)| place.quote())
             .next();
         facts
     }
@@ -223,7 +223,7 @@ impl GpuFacts {
         }
     }
 
-    fn add_targets(&mut self, text: &str, quote: &str) {
+    fn add_targets(&mut self, text: &str, quote: impl Fn(&str) -> String) {
         for found in pattern!(r"\bgfx[0-9]{3,4}[a-f]?\b|\bgfx90[a-f]\b").find_iter(text) {
             let gfx = found.as_str().to_owned();
             if self
@@ -233,12 +233,12 @@ impl GpuFacts {
             {
                 continue;
             }
+            let quote = quote(&gfx);
             let value = AmdGpu {
                 name: String::new(),
                 integrated: gpus::is_integrated_gfx(&gfx),
                 gfx: Some(gfx),
             };
-            let quote = quote.to_owned();
             self.amd.push(Known { value, quote });
         }
     }
@@ -248,39 +248,39 @@ impl GpuFacts {
         let nvidia = pattern!(
             r"(?i)\b(?:nvidia|geforce|quadro|tesla|rtx|gtx|gt|titan|jetson|dgx|a100|a800|a6000|a40|a10g|h100|h200|h800|h20|b200|b300|gb200|gb10|gh200|l40s?|v100s?|p100|k80|k40[cmt]?|orin|thor|xavier|tx2)(?:[ _-]?[a-z0-9]+){0,4}"
         );
-        for (found, line) in scan.all_unwrapped(nvidia) {
+        for (found, place) in scan.all_unwrapped(nvidia) {
             let text = &found[0];
             if pattern!(r"(?i)^nvidia[ _-]?[0-9]{3}(?:[^0-9]|$)").is_match(text) {
                 // A release of the driver.
                 continue;
             }
-            let certain = line.origin == Origin::Nvidia
+            let certain = place.line.origin == Origin::Nvidia
                 || ["nvidia", "geforce", "quadro", "tesla", "titan"]
                     .iter()
                     .any(|maker| text.to_lowercase().starts_with(maker));
             // What was named as a list is not named again by the same line.
-            if line.origin != Origin::Nvidia
+            if place.line.origin != Origin::Nvidia
                 && let Some(capability) = nvidia_capability(text, certain)
                 && !self
                     .nvidia
                     .iter()
                     .any(|gpu| gpu.value.capability == Some(capability))
             {
-                self.add_nvidia(text, certain, line.quote(0, 0));
+                self.add_nvidia(text, certain, place.quote());
             }
         }
         let amd = pattern!(
             r"(?i)\b(?:rx|radeon|instinct|mi(?:25|50|60|100|210|250x?|300[ax]?|325x|350x|355x)|vega|ryzen|w[67][0-9]00|r9[67]00|(?:680|780|880|890|610|8060)[ms]|raphael|phoenix|strix|cezanne|renoir)(?:[ _+-]?[a-z0-9]+){0,5}"
         );
-        for (found, line) in scan.all_unwrapped(amd) {
-            if line.origin != Origin::Amd
+        for (found, place) in scan.all_unwrapped(amd) {
+            if place.line.origin != Origin::Amd
                 && let Some((gfx, _)) = amd_gfx(&found[0])
                 && !self
                     .amd
                     .iter()
                     .any(|gpu| gpu.value.gfx.as_ref() == Some(&gfx))
             {
-                self.add_amd(&found[0], line.quote(0, 0));
+                self.add_amd(&found[0], place.quote());
             }
         }
     }
@@ -290,8 +290,9 @@ impl GpuFacts {
         let list = pattern!(
             r"(?i)\b(?:available|arch(?:itecture)?s?[ _]list|supports?|built for|pytorch_rocm_arch|amdgpu_targets|compiled for|library files|targets?:)[^\n]{0,60}?gfx"
         );
-        for (found, line) in scan.all(pattern!(r"[^\n]*\bgfx[0-9a-f]{3,4}[^\n]*")) {
-            let text = &found[0];
+        for (found, place) in scan.all(pattern!(r"[^\n]*\bgfx[0-9a-f]{3,4}[^\n]*")) {
+            let (text, line) = (&found[0], place.line);
+            let quote = |gfx: &str| line.quote_of(gfx);
             let targets = pattern!(r"\bgfx(?:90[a-f]|[0-9]{3,4})\b");
             let of_build = line.origin != Origin::Amd
                 && (targets.find_iter(text).count() >= 4 || list.is_match(text));
@@ -306,12 +307,12 @@ impl GpuFacts {
                 let closes = rest.find(']');
                 let bracketed = closes.filter(|close| rest[..*close].contains("gfx"));
                 let (list, after) = rest.split_at(bracketed.unwrap_or(rest.len()));
-                self.add_targets(before, &line.quote(0, 0));
-                self.add_targets(after, &line.quote(0, 0));
+                self.add_targets(before, quote);
+                self.add_targets(after, quote);
                 let listed = targets.find_iter(list).map(|m| m.as_str().to_owned());
                 self.built_gfx.extend(listed);
             } else {
-                self.add_targets(text, &line.quote(0, 0));
+                self.add_targets(text, quote);
             }
         }
         self.built_gfx.sort_unstable();

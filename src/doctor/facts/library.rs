@@ -44,7 +44,7 @@ impl LibraryFacts {
         let undefined = pattern!(
             r"(?i)(?:([^\s:'()/\\]+\.(?:so|dylib|pyd)[.0-9]*)[ '):]*)?(?:undefined symbol|symbol not found)[ :'`(in]*(_?[A-Za-z_][A-Za-z0-9_.@]*)"
         );
-        for (found, line) in scan.all_unwrapped(undefined) {
+        for (found, place) in scan.all_unwrapped(undefined) {
             let name = found[2].trim_end_matches('.').to_owned();
             if self.symbols.iter().any(|known| known.value.name == name) {
                 continue;
@@ -55,7 +55,7 @@ impl LibraryFacts {
                     object: found.get(1).map(|m| m.as_str().to_owned()),
                     name,
                 },
-                quote: line.quote(0, 0),
+                quote: place.quote(),
             });
         }
     }
@@ -67,13 +67,14 @@ impl LibraryFacts {
         let after = pattern!(
             r"(?i)(?:could not (?:load|open|locate|find)(?: the)?(?: dynamic)?(?: library| module| file)?|unable to (?:load|find|locate)(?: any of)?(?: library| dll)?|failed to (?:load|open|find)(?: library| dynamic library)?|cannot (?:load|find|open)(?: library| module)?|error loading|missing(?:_dll)?(?: library| dll)?:?|library not loaded:?|failing_dll:|no such file or directory:)[ \x22'`{(]*(?:[^\s\x22'`{}]*[/\\])?(lib[a-z0-9_+-]+\.so(?:\.[0-9]+)*|lib[a-z0-9_+.-]+\.dylib|[a-z0-9_+.-]+\.dll)"
         );
+        let mut complained = Vec::new();
         for pattern in [before, after] {
-            for (found, line) in scan.all_unwrapped(pattern) {
-                let name = found[1].to_lowercase();
+            for (found, place) in scan.all_unwrapped(pattern) {
+                let (name, line) = (found[1].to_lowercase(), place.line);
                 // "Could not load library A. Error: B: cannot open": what is missing is B.
                 let after = found.get(0).map_or("", |all| {
-                    let place = line.text.find(all.as_str()).unwrap_or(0);
-                    line.text.get(place + all.len()..).unwrap_or_default()
+                    let start = line.text.find(all.as_str()).unwrap_or(0);
+                    line.text.get(start + all.len()..).unwrap_or_default()
                 });
                 let blames_other = after
                     .trim_start_matches(['.', ' ', '\'', '"'])
@@ -82,10 +83,11 @@ impl LibraryFacts {
                 if blames_other {
                     continue;
                 }
+                complained.push(line);
                 if !self.missing.iter().any(|known| known.value == name) {
                     self.missing.push(Known {
                         value: name,
-                        quote: line.quote(0, 0),
+                        quote: place.quote(),
                     });
                 }
             }
@@ -93,16 +95,13 @@ impl LibraryFacts {
         let any = pattern!(
             r"(?i)\b(?:lib)?(?:cudart|cublas(?:lt)?|cudnn)[a-z_]*(?:64_[0-9]+\.dll|\.so\.[0-9]+)"
         );
-        for (found, line) in scan.all(any) {
+        for (found, place) in scan.all(any) {
             let name = found[0].to_lowercase();
-            let missed = self
-                .missing
-                .iter()
-                .any(|known| known.quote == line.quote(0, 0));
+            let missed = complained.contains(&place.line);
             if !missed && !self.named.iter().any(|known| known.value == name) {
                 self.named.push(Known {
                     value: name,
-                    quote: line.quote(0, 0),
+                    quote: place.quote(),
                 });
             }
         }

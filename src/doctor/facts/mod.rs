@@ -75,7 +75,7 @@ fn assigned_devices(scan: &Scan<'_>) -> Vec<(String, String)> {
         r#"\b((?:CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES)['"\]]{0,2} ?= ?(?:['"]([^'"\n]*)['"]|([-0-9A-Za-z,]*))"#
     );
     scan.all(assignment)
-        .filter(|(_, line)| line.origin != crate::doctor::text::Origin::Env)
+        .filter(|(_, place)| place.line.origin != crate::doctor::text::Origin::Env)
         .filter_map(|(found, _)| {
             let value = found.get(2).or(found.get(3))?.as_str();
             Some((found[1].to_owned(), value.to_owned()))

@@ -32,13 +32,20 @@ impl Packages {
         let named = pattern!(
             r"(?i)(?:^|[\s\[\]('`,/])(torch(?:vision|audio|text|data|codec|ao)?|pytorch|triton(?:-windows)?|pytorch-triton(?:-rocm)?|xformers|flash[-_]attn|numpy|onnxruntime(?:-gpu|-rocm|-directml)?|ctranslate2|faster[-_]whisper|whisperx|bitsandbytes|transformers|diffusers|accelerate|vllm|sglang|tensorrt(?:-cu1[0-9])?|tensorflow(?:-gpu)?|jax(?:lib)?|llama[-_]cpp[-_]python|mmcv(?:-full)?|torch[-_](?:scatter|sparse|cluster|geometric)|insightface|opencv-python|cudatoolkit|pytorch-cuda|cupy-cuda[0-9x]+|nvidia-[a-z0-9-]+?-cu1[0-9]|nvidia-(?:cublas|cuda-runtime|cuda-nvrtc|cudnn|nvjitlink)|deepspeed|sageattention|detectron2|pytorch3d)(?: version)?(?: ?(?:==|=) ?|[ -]v?| to v?| {2,}|:? \(?|\t)([0-9]+(?:\.[0-9]+)+[0-9a-z.+_]*)"
         );
-        for (found, line) in scan.all(named) {
-            if line.origin == Origin::Package {
+        // What uv added and took away, one a line.
+        let differs = scan
+            .all(pattern!(r"(?m)^\+ [a-z0-9._-]+=="))
+            .next()
+            .is_some();
+        for (found, place) in scan.all(named) {
+            let line = place.line;
+            let removed = differs && line.text.starts_with("- ");
+            if line.origin == Origin::Package || removed {
                 continue;
             }
             // What somebody wants or was built for is not what is there.
-            let Some(place) = found.get(1) else { continue };
-            let line_start = line.text.find(place.as_str()).unwrap_or(0);
+            let name = &found[1];
+            let line_start = line.text.find(name).unwrap_or(0);
             let before = line.text[..line_start].to_lowercase();
             let wanted = [
                 "require",
@@ -60,7 +67,7 @@ impl Packages {
             if !installed && wanted.iter().any(|word| before.contains(word)) {
                 continue;
             }
-            packages.add(place.as_str(), &found[2], line.quote(0, 0));
+            packages.add(name, &found[2], place.quote());
         }
         packages.read_command(scan);
         packages
@@ -75,8 +82,8 @@ impl Packages {
         if self.has("torch") || scan.all(refused).next().is_some() {
             return;
         }
-        if let Some((found, line)) = scan.all(command).next() {
-            self.add("torch", &found[1], line.quote(0, 0));
+        if let Some((found, place)) = scan.all(command).next() {
+            self.add("torch", &found[1], place.quote());
         }
     }
 
@@ -129,6 +136,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::doctor::text::lines_of;
+
+    #[test]
+    fn what_uv_takes_away_is_not_there() {
+        let evidence =
+            Evidence::from_text(" - torch==2.9.0+cu128\n + torch==2.9.1\n - numpy==1.26.4");
+        let lines = lines_of(&evidence);
+        let packages = Packages::of(&evidence, &Scan::new(&lines));
+        assert_eq!(packages.all("torch").len(), 1);
+        assert_eq!(packages.get("torch").unwrap().said, "2.9.1");
+        assert!(!packages.has("numpy"));
+    }
 
     #[test]
     fn packages_are_read_from_fields_and_text() {

@@ -151,12 +151,12 @@ fn wheel_tags(scan: &Scan<'_>) -> Vec<Known<WheelTag>> {
     );
     scan.all(pattern)
         .take(50)
-        .map(|(found, line)| Known {
+        .map(|(found, place)| Known {
             value: WheelTag {
                 python: found.get(1).and_then(|m| compact(m.as_str())),
                 platform: found[2].to_owned(),
             },
-            quote: line.quote(0, 0),
+            quote: place.quote(),
         })
         .collect()
 }

@@ -1,5 +1,7 @@
 //! Searching lines for facts.
 
+use std::ops::Range;
+
 use regex::{Captures, Regex};
 
 use super::Known;
@@ -11,6 +13,34 @@ pub(super) struct Scan<'a> {
     hay: Haystack,
     /// The log with its breaks taken out, for names that are long enough to be broken.
     unwrapped: Vec<Haystack>,
+}
+
+/// Where something was found.
+pub(super) struct Place<'s, 'a> {
+    /// The line it begins on.
+    pub line: &'a Line,
+    scan: &'s Scan<'a>,
+    hay: &'s Haystack,
+    /// What is to be seen in a quotation.
+    range: Range<usize>,
+}
+
+impl Place<'_, '_> {
+    /// The line for a person, or the lines where it goes on behind a break.
+    pub fn quote(&self) -> String {
+        self.hay.quote(self.scan.lines, self.range.clone())
+    }
+}
+
+/// Of a longer find the value alone is quoted.
+const LONGEST_FIND: usize = 120;
+
+/// The whole of a find, so that a label and its value are seen, or at least its value.
+fn telling(found: &Captures<'_>) -> Option<Range<usize>> {
+    let whole = found.get(0)?;
+    let value = found.iter().skip(1).flatten().last();
+    let value = value.filter(|_| whole.len() > LONGEST_FIND);
+    Some(value.unwrap_or(whole).range())
 }
 
 /// At most this many finds of one kind are read.
@@ -29,28 +59,25 @@ impl<'a> Scan<'a> {
     pub fn all<'s>(
         &'s self,
         pattern: &'s Regex,
-    ) -> impl Iterator<Item = (Captures<'s>, &'a Line)> + 's {
-        Self::in_hay(&self.hay, self.lines, pattern)
+    ) -> impl Iterator<Item = (Captures<'s>, Place<'s, 'a>)> + 's {
+        self.in_hay(&self.hay, pattern)
     }
 
     /// Everything a pattern finds, also across line breaks.
     pub fn all_unwrapped<'s>(
         &'s self,
         pattern: &'s Regex,
-    ) -> impl Iterator<Item = (Captures<'s>, &'a Line)> + 's {
+    ) -> impl Iterator<Item = (Captures<'s>, Place<'s, 'a>)> + 's {
         let broken = self.unwrapped.iter();
         self.all(pattern)
-            .chain(broken.flat_map(move |hay| Self::in_hay(hay, self.lines, pattern)))
+            .chain(broken.flat_map(move |hay| self.in_hay(hay, pattern)))
     }
 
     fn in_hay<'s>(
+        &'s self,
         hay: &'s Haystack,
-        lines: &'a [Line],
         pattern: &'s Regex,
-    ) -> impl Iterator<Item = (Captures<'s>, &'a Line)> + 's
-    where
-        'a: 's,
-    {
+    ) -> impl Iterator<Item = (Captures<'s>, Place<'s, 'a>)> + 's {
         pattern
             .captures_iter(hay.text())
             .take(MOST)
@@ -59,8 +86,13 @@ impl<'a> Scan<'a> {
                 // A pattern may begin with the break before the line it is about.
                 let lead = whole.as_str().len() - whole.as_str().trim_start().len();
                 let start = whole.start() + lead;
-                let line = lines.get(hay.line_at(start).0)?;
-                Some((captures, line))
+                let place = Place {
+                    line: self.lines.get(hay.line_at(start).0)?,
+                    scan: self,
+                    hay,
+                    range: telling(&captures)?,
+                };
+                Some((captures, place))
             })
     }
 
@@ -70,17 +102,17 @@ impl<'a> Scan<'a> {
         pattern: &Regex,
         mean: impl Fn(&Captures<'_>) -> Option<T>,
     ) -> Option<Known<T>> {
-        self.all(pattern).find_map(|(captures, line)| {
-            let place = captures.get(0)?.start();
+        self.all(pattern).find_map(|(captures, place)| {
+            let start = captures.get(0)?.start();
             let text = self.hay.text();
-            let line_start = text[..place].rfind('\n').map_or(0, |end| end + 1);
-            if is_wish(&text[line_start..place]) {
+            let line_start = text[..start].rfind('\n').map_or(0, |end| end + 1);
+            if is_wish(&text[line_start..start]) {
                 return None;
             }
             let value = mean(&captures)?;
             Some(Known {
                 value,
-                quote: line.quote(0, 0),
+                quote: place.quote(),
             })
         })
     }
@@ -91,11 +123,11 @@ impl<'a> Scan<'a> {
         pattern: &Regex,
         mean: impl Fn(&Captures<'_>) -> Option<T>,
     ) -> Option<Known<T>> {
-        self.all_unwrapped(pattern).find_map(|(captures, line)| {
+        self.all_unwrapped(pattern).find_map(|(captures, place)| {
             let value = mean(&captures)?;
             Some(Known {
                 value,
-                quote: line.quote(0, 0),
+                quote: place.quote(),
             })
         })
     }

@@ -64,7 +64,7 @@ impl System {
         let mut system = Self {
             wsl: said("wsl").or_else(|| {
                 place(pattern!(
-                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl|\blxss\b"
+                    r"(?i)\bwsl ?[12]?\b|microsoft-standard|-microsoft(?:-|\b)|/mnt/[a-e]/|windows subsystem for linux|/usr/lib/wsl|\blxss\b|rocr4wsl|rocdxg|no wddm adapters"
                 ))
             }),
             container: said("container").or_else(|| {
@@ -143,7 +143,7 @@ impl System {
         .map(|(pattern, os)| {
             // What somebody wrote down counts for more than a word in a log.
             let weight = |line: &Line| if line.origin == Origin::Fact { 4 } else { 1 };
-            let weight: usize = scan.all(pattern).map(|(_, line)| weight(line)).sum();
+            let weight: usize = scan.all(pattern).map(|(_, place)| weight(place.line)).sum();
             (weight, os)
         })
         .filter(|(count, _)| *count > 0)

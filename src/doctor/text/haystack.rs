@@ -4,7 +4,9 @@
 //! the log is searched as it stands and, besides, with those line ends taken out that may be
 //! breaks: a break is where the next line's first word would not have fitted any more.
 
-use super::{Line, Origin};
+use std::ops::Range;
+
+use super::{Line, Origin, excerpt};
 
 /// Lines as one text.
 pub struct Haystack {
@@ -71,6 +73,34 @@ impl Haystack {
         &self.text[before..after.map_or(self.text.len(), |end| start + end)]
     }
 
+    /// What was found, for a person: its line, or its lines where it goes on behind a break, since
+    /// a label without its value says nothing. `lines` are those the haystack was made of.
+    pub fn quote(&self, lines: &[Line], found: Range<usize>) -> String {
+        let said = &self.text[found.clone()];
+        // Patterns may begin with the end of the line before.
+        let start = found.start + said.len() - said.trim_start().len();
+        let end = start + said.trim().len();
+        let (first, within) = self.line_at(start);
+        let (last, _) = self.line_at(end.saturating_sub(1).max(start));
+        let (line, until) = (&lines[first], &lines[last]);
+        let size = end - start;
+        if first == last || line.origin != until.origin {
+            return line.quote(within, within + size);
+        }
+        let behind = self
+            .starts
+            .get(last + 1)
+            .map_or(self.text.len(), |(s, _)| *s);
+        let passage = self.text[start - within..behind].replace('\n', " ");
+        let place = match line.origin {
+            Origin::Log if line.number < until.number => {
+                format!("log lines {} to {}", line.number, until.number)
+            }
+            _ => line.place(),
+        };
+        format!("{place}: {}", excerpt(&passage, within..within + size))
+    }
+
     /// The index of the line at a byte of the text, and the byte within the line.
     pub fn line_at(&self, place: usize) -> (usize, usize) {
         let after = self.starts.partition_point(|(start, _)| *start <= place);
@@ -116,6 +146,22 @@ mod tests {
         assert_eq!(hay.text(), "ab\ncd\n");
         assert_eq!(hay.line_at(0), (0, 0));
         assert_eq!(hay.line_at(4), (1, 1));
+    }
+
+    #[test]
+    fn quotes_hold_the_whole_of_what_was_found() {
+        let lines = log(&["first", "print(torch.version.cuda)", "None", "last"]);
+        let hay = Haystack::plain(&lines);
+        let quote = |said: &str| {
+            let start = hay.text().find(said).unwrap();
+            hay.quote(&lines, start..start + said.len())
+        };
+        assert_eq!(quote("None"), "log line 3: None");
+        assert_eq!(quote("\nNone\n"), "log line 3: None");
+        assert_eq!(
+            quote("version.cuda)\nNone"),
+            "log lines 2 to 3: print(torch.version.cuda) None"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ pub mod clean;
 mod haystack;
 mod thin;
 
+use std::ops::Range;
+
 pub use haystack::Haystack;
 pub use thin::complains;
 
@@ -61,27 +63,41 @@ const LONGEST_EXCERPT: usize = 140;
 impl Line {
     /// The line for a person: where it is and what it says there, around a range of bytes.
     pub fn quote(&self, start: usize, end: usize) -> String {
-        let mut from = start.min(self.text.len());
-        if self.text.len() <= LONGEST_EXCERPT {
-            from = 0;
-        } else {
-            // Some words before the place.
-            from =
-                from.saturating_sub(LONGEST_EXCERPT.saturating_sub(end.saturating_sub(start)) / 2);
-        }
-        while !self.text.is_char_boundary(from) {
-            from -= 1;
-        }
-        let rest = &self.text[from..];
-        let shown: String = rest.chars().take(LONGEST_EXCERPT).collect();
-        let before = if from > 0 { "…" } else { "" };
-        let after = if shown.len() < rest.len() { "…" } else { "" };
-        let place = match self.origin {
+        format!("{}: {}", self.place(), excerpt(&self.text, start..end))
+    }
+
+    /// The line for a person, around the first place where it says something.
+    pub fn quote_of(&self, part: &str) -> String {
+        let start = self.text.find(part).unwrap_or(0);
+        self.quote(start, start + part.len())
+    }
+
+    /// Where it is, for a person.
+    fn place(&self) -> String {
+        match self.origin {
             Origin::Log => format!("log line {}", self.number),
             other => other.told().to_owned(),
-        };
-        format!("{place}: {before}{}{after}", shown.trim())
+        }
     }
+}
+
+/// What stands around a range of bytes, as much as is pleasant to read.
+fn excerpt(text: &str, around: Range<usize>) -> String {
+    let mut from = around.start.min(text.len());
+    if text.len() <= LONGEST_EXCERPT {
+        from = 0;
+    } else {
+        // Some words before the place.
+        from = from.saturating_sub(LONGEST_EXCERPT.saturating_sub(around.len()) / 2);
+    }
+    while !text.is_char_boundary(from) {
+        from -= 1;
+    }
+    let rest = &text[from..];
+    let shown: String = rest.chars().take(LONGEST_EXCERPT).collect();
+    let before = if from > 0 { "…" } else { "" };
+    let after = if shown.len() < rest.len() { "…" } else { "" };
+    format!("{before}{}{after}", shown.trim())
 }
 
 /// All lines of the evidence.
