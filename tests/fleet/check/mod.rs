@@ -659,7 +659,7 @@ fn is_wanted(card: &Gpu, manifest: &Manifest, lock: &Lock) -> bool {
                 wanted_major.parse::<u16>().unwrap(),
                 wanted_minor.parse::<u16>().unwrap(),
             );
-            (u16::from(major), u16::from(minor)) >= wanted
+            (major, minor) >= wanted
         }
         _ => true,
     }
