@@ -232,10 +232,8 @@ impl Facts {
     /// The lowest driver that starts programs made with a toolkit.
     pub fn driver_floor(&self, cuda: &Version, windows: bool) -> Option<&Version> {
         let major = cuda.release().first()?;
-        let minor = self.cuda.minor_compatibility.iter();
-        let compatible = minor
-            .filter(|row| row.major == *major && row.since <= *cuda)
-            .next_back();
+        let mut minor = self.cuda.minor_compatibility.iter();
+        let compatible = minor.rfind(|row| row.major == *major && row.since <= *cuda);
         if let Some(row) = compatible {
             return Some(if windows { &row.windows } else { &row.linux });
         }

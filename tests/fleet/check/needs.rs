@@ -52,7 +52,7 @@ pub fn check(question: &Question<'_>) -> Vec<Violation> {
         reached: BTreeSet::new(),
         queue: VecDeque::new(),
     };
-    walk.from_the_tool();
+    walk.follow_the_tool();
     walk.follow();
     let mut found = walk.found;
     for name in question.packages.keys() {
@@ -92,7 +92,7 @@ fn by_name(texts: &[String]) -> BTreeMap<PackageName, Vec<Requirement>> {
 }
 
 impl Walk<'_> {
-    fn from_the_tool(&mut self) {
+    fn follow_the_tool(&mut self) {
         let manifest = self.question.manifest;
         // That the tool has no such kind is told elsewhere.
         let none = AcceleratorNeeds::default();
