@@ -436,9 +436,9 @@ mod tests {
         assert_eq!(find("Driver 3 is TOO  old"), Some((0, 20)));
         assert_eq!(find("driver is too\nold"), Some((0, 17)));
         assert_eq!(find("driver\nis too old"), None);
-        assert_eq!(find(&format!("driver{}too old", "x".repeat(200))), None);
+        assert_eq!(find(&format!("driver {}too old", "x ".repeat(100))), None);
         // An earlier first piece does not hide a later one.
-        assert!(find(&format!("driver{}driver too old", "x".repeat(200))).is_some());
+        assert!(find(&format!("driver {}driver too old", "x ".repeat(100))).is_some());
         let class = library.find(&library.patterns[1], b"no  y z", 0);
         assert!(class.is_some());
         // Words within words say something else.
