@@ -276,7 +276,7 @@ fn record() {
 
 #[test]
 #[ignore = "serves the recorded indexes on the loopback until it is ended"]
-fn serve_the_record() {
+fn serve_indexes() {
     let folder = tempfile::tempdir().unwrap();
     serve::serve(RecordedIndex::open(), &machines(), folder.path());
 }
