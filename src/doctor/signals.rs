@@ -13,6 +13,7 @@ use std::{
     sync::{LazyLock, OnceLock},
 };
 
+use rayon::prelude::*;
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
@@ -321,11 +322,23 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Looks for every signal.
+    /// Looks for every signal; of several places the first is told.
     pub fn of(lines: &[Line]) -> Self {
+        let blocks: Vec<&[Line]> = blocks(lines).collect();
+        let share = blocks.len().div_ceil(rayon::current_num_threads()).max(1);
+        let parts = blocks.par_chunks(share).map(Self::of_blocks);
+        let parts: Vec<Self> = parts.collect();
+        let mut signals = Self::default();
+        for (signal, seen) in parts.into_iter().flat_map(|part| part.seen) {
+            signals.seen.entry(signal).or_insert(seen);
+        }
+        signals
+    }
+
+    fn of_blocks(blocks: &[&[Line]]) -> Self {
         let library = &*LIBRARY;
         let mut signals = Self::default();
-        for block in blocks(lines) {
+        for block in blocks {
             let unwrapped = Haystack::unwrapped(block);
             for hay in std::iter::once(&Haystack::plain(block)).chain(&unwrapped) {
                 signals.search(library, block, hay, &unwrapped);

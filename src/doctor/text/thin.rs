@@ -5,11 +5,12 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::LazyLock,
 };
 
 use aho_corasick::AhoCorasick;
+use rayon::prelude::*;
 
 use super::{Line, Origin, clean};
 
@@ -100,38 +101,62 @@ fn any_of(words: &[&str]) -> AhoCorasick {
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
+/// Lines of a long log that are cleaned at a time.
+const AT_A_TIME: usize = 16 << 10;
+
 /// The readable lines of a log, as many as are worth reading.
 pub(super) fn log_lines(log: &[String]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut seen = HashMap::new();
     let bytes: usize = log.iter().map(String::len).sum();
     let is_long = log.len() > MANY_LINES || bytes > HEAD + MIDDLE + TAIL;
-    for (place, text) in log.iter().enumerate() {
-        for (text, width) in clean::lines(text) {
-            if is_long && again(&mut seen, &text) {
-                continue;
-            }
-            lines.push(Line {
-                origin: Origin::Log,
-                number: place + 1,
-                width,
-                text,
-            });
-        }
+    if !is_long {
+        let lines = log.iter().enumerate().flat_map(|(p, text)| read(p, text));
+        return lines.collect();
+    }
+    let mut lines = Vec::new();
+    let mut seen = HashMap::new();
+    for (portion, texts) in log.chunks(AT_A_TIME).enumerate() {
+        let read: Vec<Vec<(Line, u64)>> = texts
+            .par_iter()
+            .enumerate()
+            .map(|(place, text)| {
+                let lines = read(portion * AT_A_TIME + place, text);
+                lines
+                    .map(|line| {
+                        let shape = shape(&line.text);
+                        (line, shape)
+                    })
+                    .collect()
+            })
+            .collect();
+        let new = read.into_iter().flatten();
+        lines.extend(new.filter_map(|(line, shape)| {
+            let count = seen.entry(shape).or_insert(0_u8);
+            *count = count.saturating_add(1);
+            (*count <= 2).then_some(line)
+        }));
     }
     shortened(lines)
 }
 
-/// Whether a line like this one, but for its numbers, came twice already.
-fn again(seen: &mut HashMap<u64, u8>, text: &str) -> bool {
+/// The readable lines of one line of a log; progress bars have several.
+fn read(place: usize, text: &str) -> impl Iterator<Item = Line> + '_ {
+    clean::lines(text).map(move |(text, width)| Line {
+        origin: Origin::Log,
+        number: place + 1,
+        width,
+        text,
+    })
+}
+
+/// The same for lines that differ in their numbers only: those that come a third time are left out.
+fn shape(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
     let shape: Vec<u8> = text
         .bytes()
         .filter(|b| !b.is_ascii_digit() && *b != b'.' && *b != b' ')
         .collect();
-    let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(&shape);
-    let count = seen.entry(key).or_insert(0);
-    *count = count.saturating_add(1);
-    *count > 2
+    shape.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The beginning, the end, and the complaints between them, the later ones first.
