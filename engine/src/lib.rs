@@ -5,6 +5,8 @@
 //!
 //! | room | job |
 //! |---|---|
+//! | [`generate`] | prompts to answers, token by token; perplexity |
+//! | [`convert`] | models to files with other tensor types |
 //! | [`chat`] | conversations to prompts, answers to messages |
 //! | [`sample`] | from logits to the next token; stop strings; grammars |
 //! | [`model`] | transformers: configuration, weights, cache, evaluation |
@@ -15,6 +17,8 @@
 //! | [`gguf`] | the file format: metadata, tensors, reading and writing |
 
 pub mod chat;
+pub mod convert;
+pub mod generate;
 pub mod gguf;
 pub mod model;
 pub mod ops;

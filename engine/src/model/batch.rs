@@ -48,6 +48,15 @@ impl Batch {
         }
     }
 
+    /// Tokens of one sequence from `position` on, no result wanted: the beginning of a long prompt.
+    pub fn quiet(tokens: &[u32], sequence: usize, position: u32) -> Batch {
+        let mut batch = Batch::all(tokens, sequence, position);
+        for token in &mut batch.tokens {
+            token.output = false;
+        }
+        batch
+    }
+
     /// The tokens.
     pub fn tokens(&self) -> &[BatchToken] {
         &self.tokens

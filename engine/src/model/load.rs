@@ -52,11 +52,11 @@ impl Model {
     /// contradict each other.
     pub fn load(file: impl Into<Arc<File>>) -> Result<Model, ModelError> {
         let file = file.into();
-        let config = Config::from_metadata(file.metadata())?;
         if file.tensors().is_empty() {
             let text = "the file holds a vocabulary only, no weights, so it cannot be run";
             return Err(ModelError::Unsupported(text.into()));
         }
+        let config = Config::from_metadata(file.metadata())?;
         let loader = Loader {
             file: Arc::clone(&file),
             config: &config,
