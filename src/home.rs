@@ -3,6 +3,7 @@
 //! ```text
 //! $AIENV_HOME
 //! ├── config.toml                settings of the user, optional
+//! ├── chat-history               what was typed into `aienv chat`
 //! ├── manifests/                 the user's own manifests, one TOML file per tool, optional
 //! ├── bin/                       the shims: the one folder to put on PATH
 //! │   └── .launch/<command>      the launch record a shim reads
@@ -70,6 +71,11 @@ impl Home {
     /// `config.toml`.
     pub fn config_file(&self) -> PathBuf {
         self.root.join("config.toml")
+    }
+
+    /// `chat-history`: what was typed into `aienv chat`.
+    pub fn chat_history(&self) -> PathBuf {
+        self.root.join("chat-history")
     }
 
     /// `manifests/`: the user's own manifests.

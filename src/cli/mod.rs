@@ -5,12 +5,17 @@
 
 mod cache;
 mod catalog;
+mod chat;
 mod completions;
 mod context;
 mod doctor;
+mod embed;
+mod engine;
 mod env;
 mod facts;
 mod failure;
+mod generate;
+mod gguf;
 mod gpu_probe;
 mod host;
 mod info;
@@ -111,6 +116,15 @@ enum Command {
     Host(host::Args),
     /// Find out what is wrong with this machine, or why something failed, and what helps
     Doctor(doctor::Args),
+    /// Talk with a model, from a GGUF file, on this processor
+    Chat(chat::Args),
+    /// Let a model continue a text or answer a message
+    Generate(generate::Args),
+    /// Turn texts into vectors (embeddings) with a model
+    #[command(after_help = embed::AFTER_HELP)]
+    Embed(embed::Args),
+    /// Look into model files (GGUF), check, convert and measure them
+    Gguf(gguf::Args),
     /// Look after the files aienv keeps
     Cache(cache::Args),
     /// Check manifests and tables of facts
@@ -181,6 +195,10 @@ fn run(command: Command, context: &Context) -> Outcome {
         Command::Path(args) => path::run(args, context),
         Command::Host(args) => host::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
+        Command::Chat(args) => chat::run(args, context),
+        Command::Generate(args) => generate::run(args, context),
+        Command::Embed(args) => embed::run(&args),
+        Command::Gguf(args) => gguf::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Catalog(args) => catalog::run(args, context),
         Command::GpuProbe(args) => gpu_probe::run(&args),

@@ -13,7 +13,7 @@ use crate::error::UserError;
 /// Standard output could not be written to.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the result")]
-pub struct OutputError(#[source] io::Error);
+pub struct OutputError(#[from] io::Error);
 
 impl UserError for OutputError {
     fn code(&self) -> &'static str {

@@ -22,7 +22,7 @@ pub use files::{
 };
 pub use links::{LinkMode, Linker, link_program, name_for_program, symlink_file};
 pub use lock_file::LockFile;
-pub use memory::{Commit, commit};
+pub use memory::{Commit, available_memory, commit};
 pub use positioned::PositionedFile;
 pub use sandbox::without_network;
 pub use staging::{Staging, remove_tree};

@@ -15,7 +15,7 @@ pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use python::PythonVersion;
 pub use requirement::{ParseRequirementError, parse_requirement};
-pub use size::{human_bytes, human_memory};
+pub use size::{human_bytes, human_memory, parse_bytes};
 pub use target::{Arch, Libc, Os, Target};
 
 /// A PEP 508 requirement as aienv uses it everywhere. Read it with [`parse_requirement`], which

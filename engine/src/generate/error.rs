@@ -32,9 +32,6 @@ pub enum Error {
         /// Tokens the context has room for.
         context: usize,
     },
-    /// The file has no vocabulary, and text was asked for.
-    #[error("the model file has no tokenizer, so it can be given token ids only, and no text")]
-    NoTokenizer,
     /// No token may come next.
     #[error(
         "no token can come next: all are forbidden, or the model's scores are not numbers, which a \

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::generation::{Generation, Timings};
-use crate::model::{Batch, Context, Pooling};
+use crate::model::{Batch, Context};
 #[cfg(feature = "constrain")]
 use crate::sample::Constraint;
 use crate::sample::{Options, Sampler, Stops};
-use crate::tokenizer::{Encode, Tokenizer};
+use crate::tokenizer::Tokenizer;
 
 /// The sequence of the context that a session uses.
 pub(super) const SEQUENCE: usize = 0;
@@ -168,31 +168,6 @@ impl Session {
             failed: false,
             timings,
         })
-    }
-
-    /// One vector for each text; see [`Context::embed`]. Forgets what was evaluated before.
-    ///
-    /// # Errors
-    ///
-    /// There is no tokenizer, or a text does not fit in the context.
-    pub fn embed(
-        &mut self,
-        texts: &[&str],
-        pooling: Option<Pooling>,
-        normalised: bool,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let tokenizer = self.tokenizer.clone().ok_or(Error::NoTokenizer)?;
-        let how = Encode {
-            add_special: true,
-            parse_special: false,
-        };
-        let ids: Vec<Vec<u32>> = texts
-            .iter()
-            .map(|text| tokenizer.encode(text, how))
-            .collect();
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        self.clear();
-        Ok(self.context.embed(&ids, pooling, normalised)?)
     }
 
     /// Drops what the cache holds beyond its common beginning with a prompt; gives the length of

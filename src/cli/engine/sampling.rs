@@ -1,0 +1,139 @@
+//! Options that say how tokens are chosen, and what the output must follow.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aienv_engine::{
+    sample::{Constraints, Grammar, Options},
+    tokenizer::Tokenizer,
+};
+
+use super::{InputError, read_text};
+use crate::cli::Failure;
+
+/// How tokens are chosen. Defaults are those of llama.cpp.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "How tokens are chosen")]
+pub struct SamplingArgs {
+    /// Below 1 likelier tokens, above 1 more variety; 0 always the likeliest one
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    temp: f32,
+    /// Choose among this many of the likeliest tokens; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    top_k: usize,
+    /// Choose among the likeliest tokens that together have this probability; 1 for all
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    top_p: f32,
+    /// Choose among tokens with at least this share of the likeliest one's probability; 0 for all
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    min_p: f32,
+    /// Choose among the most typical tokens that together have this probability; 1 for all
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    typical: f32,
+    /// Where random numbers start; the same seed gives the same output. By default another each time
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Above 1 against tokens that occurred already
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    repeat_penalty: f32,
+    /// How many of the last tokens the penalties look at
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    repeat_last: usize,
+    /// Above 0 against tokens that occurred already, however often
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    presence_penalty: f32,
+    /// Above 0 against tokens that occurred already, for each time
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    frequency_penalty: f32,
+    /// Above 0 against repeating stretches of text (DRY)
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    dry: f32,
+}
+
+impl SamplingArgs {
+    /// The options; where no seed is given, a new one.
+    pub fn options(&self) -> Options {
+        let mut options = Options {
+            temperature: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            typical: self.typical,
+            penalty_last: self.repeat_last,
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            // Seeds of 53 bits survive every JSON reader.
+            seed: self.seed.unwrap_or_else(|| fastrand::u64(..1 << 53)),
+            ..Options::default()
+        };
+        options.dry.multiplier = self.dry;
+        options
+    }
+}
+
+/// What the output must follow.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "What the output must follow")]
+#[group(multiple = false)]
+pub struct GrammarArgs {
+    /// A file with a JSON schema
+    #[arg(long, value_name = "FILE")]
+    json_schema: Option<PathBuf>,
+    /// A file with a grammar in the Lark notation of llguidance
+    #[arg(long, value_name = "FILE")]
+    grammar: Option<PathBuf>,
+    /// A regular expression for the whole output
+    #[arg(long, value_name = "PATTERN")]
+    regex: Option<String>,
+}
+
+impl GrammarArgs {
+    /// The grammar, if one is given.
+    pub fn grammar(&self) -> Result<Option<Grammar>, InputError> {
+        if let Some(path) = &self.json_schema {
+            let schema = read_text(Some(path))?;
+            return match serde_json::from_str(&schema) {
+                Ok(schema) => Ok(Some(Grammar::JsonSchema(schema))),
+                Err(source) => Err(schema_error(path, source)),
+            };
+        }
+        if let Some(path) = &self.grammar {
+            return Ok(Some(Grammar::Lark(read_text(Some(path))?)));
+        }
+        Ok(self.regex.clone().map(Grammar::Regex))
+    }
+}
+
+fn schema_error(path: &Path, source: serde_json::Error) -> InputError {
+    InputError::Schema {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// Makes a grammar ready for a vocabulary.
+pub fn constraint(
+    grammar: Option<&Grammar>,
+    tokenizer: &Arc<Tokenizer>,
+) -> Result<Option<aienv_engine::sample::Constraint>, Failure> {
+    match grammar {
+        Some(grammar) => {
+            let constraints = Constraints::new(Arc::clone(tokenizer))?;
+            Ok(Some(constraints.start(grammar)?))
+        }
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,12 @@
+//! Models by the command line: the real binary with small models.
+
+#![allow(clippy::unwrap_used)]
+
+mod chat;
+mod embed;
+mod files;
+mod generate;
+mod model;
+#[path = "../support/mod.rs"]
+mod support;
+mod text;
