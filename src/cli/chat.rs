@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use super::{
     Context, Failure, Outcome,
     engine::{
-        self, Dialogue, Full, InputError, ProductsArg, RunArgs, SamplingArgs, Stream, Wish,
-        interrupts, tell_timings,
+        self, Dialogue, Full, InputError, ModelArgs, ProductsArg, RunArgs, SamplingArgs, Stream,
+        Wish, interrupts, tell_timings,
     },
     output,
 };
@@ -47,9 +47,8 @@ Ctrl-C stops an answer.
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model file
-    #[arg(value_name = "MODEL")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What the model is told before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -116,7 +115,7 @@ struct Conversation<'c> {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let model = engine::load(&args.model)?;
+    let model = args.model.load(context)?;
     let tokenizer = engine::tokenizer(model.file())?;
     let template = Template::from_metadata(model.file().metadata(), &tokenizer)?;
     let known = model.config().context;
@@ -142,7 +141,8 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     };
     let mut input = match interactive {
         true => {
-            let name = name.unwrap_or_else(|| args.model.display().to_string());
+            let path = args.model.path().unwrap_or(Path::new("the model"));
+            let name = name.unwrap_or_else(|| path.display().to_string());
             context
                 .progress
                 .note(&format!("{name}; /help lists commands"));
@@ -193,7 +193,7 @@ impl Conversation<'_> {
         let question = json!({"role": "user", "content": text});
         messages.push(question.clone());
         let wish = Wish {
-            sampling: self.args.sampling.options(),
+            sampling: self.args.sampling.options(self.args.model.demo),
             max_tokens: self.args.max_tokens,
             stops: Vec::new(),
             constraint: None,

@@ -1,5 +1,6 @@
 //! What the commands that run models have in common: options, loading, ids.
 
+mod choice;
 mod dialogue;
 mod errors;
 pub mod interrupts;
@@ -17,6 +18,7 @@ use aienv_engine::{
 };
 use clap::ValueEnum;
 
+pub use choice::ModelArgs;
 pub use dialogue::{Dialogue, Full, Wish};
 pub use sampling::{GrammarArgs, SamplingArgs, constraint};
 pub use stream::{Stream, tell_timings};

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use super::{
     Context, Failure, Outcome,
     engine::{
-        self, Dialogue, Full, GrammarArgs, Ids, InputError, ProductsArg, RunArgs, SamplingArgs,
-        Stream, Wish, interrupts, tell_timings,
+        self, Dialogue, Full, GrammarArgs, Ids, InputError, ModelArgs, ProductsArg, RunArgs,
+        SamplingArgs, Stream, Wish, interrupts, tell_timings,
     },
     output,
 };
@@ -29,9 +29,8 @@ const CONTEXT: usize = 4096;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model file
-    #[arg(value_name = "MODEL")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// The text to continue or the message to answer; standard input if none is given
     #[arg(long, short, value_name = "TEXT", group = "input")]
     prompt: Option<String>,
@@ -100,10 +99,10 @@ struct Output {
 }
 
 pub fn run(args: Args, context: &Context) -> Outcome {
-    let model = engine::load(&args.model)?;
+    let model = args.model.load(context)?;
     let tokenizer = engine::tokenizer_if_any(model.file())?;
     let task = task(&args, model.file(), tokenizer.as_ref())?;
-    let sampling = args.sampling.options();
+    let sampling = args.sampling.options(args.model.demo);
     let seed = sampling.seed;
     let products = args.products.unwrap_or(match args.tokens {
         Some(_) => ProductsArg::Exact,

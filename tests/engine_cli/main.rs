@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chat;
+mod demo;
 mod embed;
 mod files;
 mod generate;

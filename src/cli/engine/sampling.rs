@@ -17,9 +17,10 @@ use crate::cli::Failure;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "How tokens are chosen")]
 pub struct SamplingArgs {
-    /// Below 1 likelier tokens, above 1 more variety; 0 always the likeliest one
-    #[arg(long, value_name = "X", default_value_t = 0.8)]
-    temp: f32,
+    /// Below 1 likelier tokens, above 1 more variety; 0 always the likeliest one. By default 0.8, and
+    /// 0 with --demo
+    #[arg(long, value_name = "X")]
+    temp: Option<f32>,
     /// Choose among this many of the likeliest tokens; 0 for all
     #[arg(long, value_name = "N", default_value_t = 40)]
     top_k: usize,
@@ -62,11 +63,15 @@ pub struct SamplingArgs {
     dry: f32,
 }
 
+/// The temperature, where none is asked for.
+const TEMPERATURE: f32 = 0.8;
+
 impl SamplingArgs {
-    /// The options; where no seed is given, a new one.
-    pub fn options(&self) -> Options {
+    /// The options; where no seed is given, a new one. `demo`: they are for the demonstration model,
+    /// which knows one answer to a question.
+    pub fn options(&self, demo: bool) -> Options {
         let mut options = Options {
-            temperature: self.temp,
+            temperature: self.temp.unwrap_or(if demo { 0.0 } else { TEMPERATURE }),
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
