@@ -126,7 +126,7 @@ fn nonsense_is_wrong_usage() {
     }
     world
         .aienv(&["install", "tyni==1.0"])
-        .fails(1)
+        .fails(2)
         .names("did you mean `tiny`");
     world.assert_not_installed("tiny");
 }

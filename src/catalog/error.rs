@@ -116,4 +116,9 @@ impl UserError for CatalogError {
             Self::Duplicate { .. } => Some("remove one of the two files".to_owned()),
         }
     }
+
+    /// A name that nothing has is a slip of the pen; a file that is wrong is not.
+    fn is_usage(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
 }

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::machine;
 use crate::{
-    catalog::CatalogError,
     cli::{Context, Failure, Outcome, output},
     doctor::{
         environment::{
@@ -21,7 +20,6 @@ use crate::{
         repair,
         report::{Line, apart},
     },
-    error::UserError,
     host::Host,
     tools::{InstallOptions, ToolError},
 };
@@ -110,25 +108,6 @@ pub fn run(
     Ok(ExitCode::from(u8::from(!healthy)))
 }
 
-/// No tool has this name. Exit code 1 would say that doctor found problems in one.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct NoSuchTool(CatalogError);
-
-impl UserError for NoSuchTool {
-    fn code(&self) -> &'static str {
-        self.0.code()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.0.hint()
-    }
-
-    fn is_usage(&self) -> bool {
-        true
-    }
-}
-
 fn examine(
     args: &EnvironmentArgs,
     asked: &Asked<'_>,
@@ -146,7 +125,7 @@ fn examine(
             if let Err(ToolError::NotInstalled { .. }) = examined {
                 // Of a slip of the pen the catalogue knows more.
                 let catalog = context.catalog_quietly()?;
-                catalog.resolve(tool).map_err(NoSuchTool)?;
+                catalog.resolve(tool)?;
             }
             examined?
         }
