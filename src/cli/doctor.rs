@@ -11,7 +11,7 @@ use console::style;
 
 use super::{Context, Failure, Outcome, output};
 use crate::{
-    doctor::{self, Diagnosis, Evidence, Finding, Fix},
+    doctor::{self, Diagnosis, Evidence, EvidenceError, Finding, Fix},
     error::UserError,
 };
 
@@ -68,7 +68,11 @@ fn gather(args: &Args) -> Result<Evidence, Failure> {
     let mut evidence = Evidence::default();
     for path in &args.evidence {
         let bytes = read(path)?;
-        evidence.join(Evidence::from_json(&doctor::decode(&bytes))?);
+        let read = Evidence::from_json(&doctor::decode(&bytes));
+        evidence.join(read.map_err(|error| InFile {
+            path: path.clone(),
+            error,
+        })?);
     }
     for path in &args.log {
         let bytes = read(path)?;
@@ -238,6 +242,29 @@ impl UserError for DoctorError {
 
     fn is_usage(&self) -> bool {
         true
+    }
+}
+
+/// An evidence file that says nothing, by its name.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+struct InFile {
+    path: PathBuf,
+    #[source]
+    error: EvidenceError,
+}
+
+impl UserError for InFile {
+    fn code(&self) -> &'static str {
+        self.error.code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.error.hint()
+    }
+
+    fn is_usage(&self) -> bool {
+        self.error.is_usage()
     }
 }
 
