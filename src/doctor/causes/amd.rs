@@ -56,11 +56,17 @@ fn targets(case: &Case<'_>, ledger: &mut Ledger) {
                 }
                 continue;
             }
+            let unused = case.saw_any(&["gpu-not-seen-said", "gpu-idle"]);
             let weight = match (complains, overridden) {
                 (true, _) => 2.8,
                 (false, true) => 1.6,
+                (false, false) if unused => 2.4,
                 (false, false) => 1.0,
             };
+            if unused {
+                // Builds for AMD leave out what they have no code for.
+                ledger.add(Cause::LlamaCppWithoutGpu, -1.5, "");
+            }
             if !natively || overridden {
                 let why =
                     format!("{quote} — {gfx} has the instructions of another target, {value}");
@@ -155,6 +161,11 @@ fn kernel_driver(case: &Case<'_>, ledger: &mut Ledger) {
     }
     if case.saw("amdgpu-dkms-failed") && case.saw("kfd-permission") {
         ledger.add(Cause::NotInRenderGroup, -1.0, "");
+    }
+    if case.saw("kfd-not-in-dev") {
+        // Who looks for it as a command is refused for another reason.
+        ledger.add(Cause::KfdMissing, 5.2, case.quote("kfd-not-in-dev"));
+        ledger.add(Cause::NotInRenderGroup, -3.0, "");
     }
     if case.saw("kfd-absent") && case.saw("kfd-permission-denied") {
         ledger.add(Cause::KfdMissing, -1.0, "");

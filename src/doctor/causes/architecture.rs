@@ -30,6 +30,8 @@ pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     let decided = by_lists_in_the_log(case, ledger) || by_tables(case, ledger, complains);
     if !decided && complains {
         by_generation(case, ledger);
+    } else if !decided {
+        of_the_past(case, ledger);
     }
     feature(case, ledger);
 }
@@ -205,6 +207,17 @@ fn by_generation(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::ArchDropped, -1.5, "");
     } else {
         ledger.add(Cause::ArchTooNew, 0.4, names(highest));
+    }
+}
+
+/// GPUs of which programs of these years know nothing: they are there, and not used.
+fn of_the_past(case: &Case<'_>, ledger: &mut Ledger) {
+    let gpus = case.facts.gpus.capabilities();
+    let newest = gpus.last().filter(|gpu| table().is_of_the_past(**gpu));
+    let unused = case.saw_any(&["gpu-not-seen-said", "gpu-idle"]);
+    if let (Some(gpu), true) = (newest, unused) {
+        let why = format!("a GPU of compute capability {gpu} is older than the code of programs");
+        ledger.add(Cause::ArchDropped, 2.8, why);
     }
 }
 

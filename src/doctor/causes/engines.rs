@@ -40,6 +40,7 @@ impl Installed {
         };
         let cuda = torch
             .and_then(|torch| Some((torch.likely_cuda()?, torch.quote.clone())))
+            .or_else(|| known(&facts.cuda.index))
             .or_else(|| known(&facts.cuda.toolkit))
             .or_else(|| known(&facts.cuda.container));
         let wheel = facts.packages.iter().find_map(|(name, package)| {
@@ -208,6 +209,12 @@ fn missing_library(case: &Case<'_>, ledger: &mut Ledger) {
     };
     ledger.fill("library", missing.value.clone());
     let installed = Installed::of(case);
+    // Before CUDA 11 a library of another minor version does not do.
+    let minor = release(missing.value.rsplit(".so.").next().unwrap_or_default())
+        .filter(|(major, _)| !library.is_cudnn && Some(*major) == library.major && *major < 11);
+    let other_minor = minor
+        .zip(installed.cuda.as_ref())
+        .is_some_and(|(wanted, (has, _))| wanted.0 == has.0 && wanted.1 != has.1);
     let cuda = installed.cuda.map(|((major, _), quote)| (major, quote));
     let what = if library.is_cudnn { "cuDNN" } else { "CUDA" };
     if let Some(wanted) = library.major {
@@ -229,17 +236,18 @@ fn missing_library(case: &Case<'_>, ledger: &mut Ledger) {
         cuda
     };
     let has = seen.or(by_facts);
-    let other = has
-        .as_ref()
-        .zip(library.major)
-        .filter(|((has, _), wanted)| has != wanted);
-    let same = has
-        .as_ref()
-        .zip(library.major)
-        .filter(|((has, _), wanted)| has == wanted);
+    let pair = has.as_ref().zip(library.major);
+    let differs = |has: u16, wanted: u16| has != wanted || other_minor;
+    let other = pair.filter(|((has, _), wanted)| differs(*has, *wanted));
+    let same = pair.filter(|((has, _), wanted)| !differs(*has, *wanted));
     if other.is_some() {
         // Another major is what is there; the right one is not.
         ledger.add(Cause::CudaLibsNotOnPath, -1.5, "");
+    }
+    if let Some(quote) = lies_elsewhere(case, &missing.value) {
+        let why = format!("{quote} — {} lies there", missing.value);
+        ledger.add(Cause::CudaLibsNotOnPath, 2.8, why);
+        ledger.add(Cause::CudaLibsMissing, -2.0, "");
     }
     let asker = asker(case);
     match (asker, other, same) {
@@ -290,6 +298,20 @@ fn missing_library(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::CudaLibsNotOnPath, 1.0, why);
     }
     toolchain_only(case, ledger);
+}
+
+/// A path to the very library that is missed, on a line that does not miss it.
+fn lies_elsewhere(case: &Case<'_>, missing: &str) -> Option<String> {
+    let named = case.facts.libraries.named.iter();
+    named
+        .filter(|known| missing.starts_with(&known.value))
+        .map(|known| known.quote.clone())
+        .find(|quote| {
+            let quote = quote.to_lowercase();
+            [format!("/{missing}"), format!("\\{missing}")]
+                .iter()
+                .any(|path| quote.contains(path))
+        })
 }
 
 /// A library of the same kind and another major that the evidence names.

@@ -154,6 +154,10 @@ fn tags(case: &Case<'_>, ledger: &mut Ledger, python: Option<Release>) {
 fn interpreter(case: &Case<'_>, ledger: &mut Ledger) {
     let system = &case.facts.system;
     let intel_python = case.saw("rosetta");
+    if intel_python && case.is_quiet_talk() {
+        // Rosetta is a way of running programs that many chose.
+        ledger.add(Cause::PythonWrongArchitecture, -2.5, "");
+    }
     if let Some(apple) = &system.apple_silicon {
         if intel_python {
             ledger.add(Cause::PythonWrongArchitecture, 2.2, apple.quote.clone());

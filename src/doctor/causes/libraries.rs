@@ -45,8 +45,13 @@ fn shadowed(case: &Case<'_>, ledger: &mut Ledger) {
             case.quote("nvidia-wheels-inconsistent"),
         );
     }
-    if case.saw_any(&["cuda-library-missing"]) && !symbols {
+    if case.saw("cuda-library-missing") && !symbols {
         ledger.add(Cause::LibraryPathShadows, -0.8, "");
+    } else if case.saw("cuda-library-missing")
+        && !case.saw_any(&["nvjitlink-symbol", "cudnn-version-differs"])
+    {
+        // What is missing altogether cannot have been shadowed; what follows from it says little.
+        ledger.add(Cause::LibraryPathShadows, -2.0, "");
     }
 }
 

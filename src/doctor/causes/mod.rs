@@ -105,6 +105,12 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// Whether there is a text, and it tells of nothing that fails: a question, a measurement.
+    fn is_quiet_talk(&self) -> bool {
+        let is_empty = self.evidence.log.iter().all(|line| line.trim().is_empty());
+        !is_empty && !self.complains()
+    }
+
     fn is_windows(&self) -> bool {
         self.facts.system.os == Some(Os::Windows)
     }

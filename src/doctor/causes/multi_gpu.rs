@@ -31,6 +31,11 @@ pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     if let Some((name, value)) = disabled {
         ledger.add(Cause::NcclP2p, 1.0, format!("{name}={value}"));
     }
+    if case.saw("nccl-hang") && case.saw("one-machine") && !case.saw("socket-interface") {
+        // No network is between them.
+        ledger.add(Cause::NcclP2p, 1.6, case.quote("one-machine"));
+        ledger.add(Cause::NcclEnv, -0.6, "");
+    }
     if case.facts.gpus.nvidia.len() > 1 && case.saw_any(&["nccl-hang", "p2p"]) {
         ledger.add(Cause::NcclP2p, 0.5, "");
     }

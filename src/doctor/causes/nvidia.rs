@@ -263,6 +263,9 @@ fn no_gpu(case: &Case<'_>, ledger: &mut Ledger) {
             // That is why a build for one is wrong here.
             ledger.add(Cause::NoNvidiaGpu, -1.5, "");
         }
+    } else if case.is_wsl() && case.saw("no-cuda-device-100") {
+        // The card is Windows', and WSL may not see it.
+        ledger.add(Cause::NoNvidiaGpu, -1.5, "");
     } else if let Some(intel) = gpus.intel.as_ref().filter(|_| !gpus.has_nvidia()) {
         let why = format!("{intel} — the graphics are Intel's");
         ledger.add(Cause::NoNvidiaGpu, 3.2, why);
@@ -353,6 +356,10 @@ fn visible_devices(case: &Case<'_>, ledger: &mut Ledger) {
 }
 
 fn modes(case: &Case<'_>, ledger: &mut Ledger) {
+    if case.is_quiet_talk() {
+        // A mode that somebody chose is no fault by itself.
+        ledger.add(Cause::ModeRestrictsAccess, -6.0, "");
+    }
     if case.saw("mig")
         && case.saw_any(&[
             "no-gpus-are-available",

@@ -81,6 +81,13 @@ fn bitsandbytes(case: &Case<'_>, ledger: &mut Ledger) {
         ledger.add(Cause::BitsandbytesNoBinary, 2.6, why);
         ledger.add(Cause::CudaLibsNotOnPath, -1.5, "");
     }
+    if case.saw("bitsandbytes-library-loaded")
+        && case.facts.libraries.lacks_cuda().is_some()
+        && !case.is_windows()
+    {
+        // Its own library is there; one that it needs is not.
+        ledger.add(Cause::BitsandbytesNoBinary, -2.5, "");
+    }
     if case.facts.gpus.has_amd() && !case.facts.gpus.has_nvidia() {
         ledger.add(
             Cause::CudaTorchOnAmd,

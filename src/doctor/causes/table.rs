@@ -270,6 +270,12 @@ impl Table {
         }
     }
 
+    /// Whether no build of torch 2 has code for a GPU, and other programs hardly have.
+    pub fn is_of_the_past(&self, gpu: Capability) -> bool {
+        let mut dropped = self.dropped.iter();
+        dropped.any(|d| d.from <= gpu && gpu <= d.to && d.torch <= version((2, 0)))
+    }
+
     /// Whether any of these codes runs on a GPU: the same major, no higher minor.
     pub fn fit_codes(codes: &[Capability], gpu: Capability) -> Fit {
         if codes.iter().any(|code| code.0 == gpu.0 && code.1 <= gpu.1) {

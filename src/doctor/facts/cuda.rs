@@ -25,6 +25,8 @@ pub struct CudaFacts {
     pub container: Option<Known<Release>>,
     /// CUDA version some other program was built for.
     pub carried: Option<Known<Release>>,
+    /// CUDA version of a package index that something was installed from.
+    pub index: Option<Known<Release>>,
     /// CUDA and cuDNN majors that onnxruntime says it requires.
     pub required: Option<Known<(u16, u16)>>,
     /// Installed cuDNN.
@@ -118,10 +120,15 @@ impl CudaFacts {
             let package = pattern!(
                 r"(?i)\b(?:a?kmod-nvidia|nvidia(?:-(?:open|lts|dkms|utils))*)(?:-dkms)?[ :=-]{1,2}([3-9][0-9]{2}\.[0-9]{2,3}(?:\.[0-9]{1,2})?)\b"
             );
+            // The driver's libraries carry its version in their names.
+            let file = pattern!(
+                r"\blib(?:cuda|nvidia-[a-z-]+|nvcuvid)\.so\.([2-9][0-9]{2}\.[0-9]{2,3}(?:\.[0-9]{1,2})?)\b"
+            );
             let named = scan.stated(after, version);
             self.driver = named
                 .or_else(|| scan.first(before, version))
-                .or_else(|| scan.stated(package, version));
+                .or_else(|| scan.stated(package, version))
+                .or_else(|| scan.first(file, version));
         }
         if self.driver_cuda.is_none() {
             let number = pattern!(r"(?i)\bfound (?:cuda )?version:? ([0-9]{4,5})\b");
@@ -145,11 +152,14 @@ impl CudaFacts {
             r"(?i)\b(?:install(?:ed)?|have|has|with|on|my|is) cuda ?([0-9]{1,2}\.[0-9])\b"
         );
         let named = pattern!(r"(?i)\bcuda ?([0-9]{1,2}\.[0-9])[0-9.]* toolkit\b");
+        // A line of the loader's cache.
+        let cached = pattern!(r"\) => /\S*/libcudart\.so\.([0-9]{1,2}\.[0-9])\b");
         self.toolkit = scan
             .stated(toolkit, release)
             .or_else(|| scan.stated(named, release))
             .or_else(|| scan.first(folder, release))
-            .or_else(|| scan.stated(installed, release));
+            .or_else(|| scan.stated(installed, release))
+            .or_else(|| scan.first(cached, release));
         self.container = scan.first(
             pattern!(
                 r"(?i)(?:\bcontainer_cuda\W{1,3}|\bcuda[:/](?:cuda:)?|\bimage[^\n]{0,60}cuda[:_-]?)([0-9]{1,2}\.[0-9])"
@@ -161,6 +171,13 @@ impl CudaFacts {
                 r"(?i)(?:\bcupy-cuda|\bxla_cuda|\bcuda ?|\bcu)(1[0-9](?:\.[0-9])?)(?:x\b|[ _-]?(?:plugin|build|binar|wheel|image|version of|backend|runner))|\b(?:built|compiled) (?:with|for|against) (?:cuda|cu) ?(1[0-9](?:\.[0-9])?)"
             ),
             |found| super::release(found.get(1).or(found.get(2))?.as_str()),
+        );
+        self.index = scan.first(
+            pattern!(r"(?i)https?://\S+/(?:whl|wheels?|simple|[0-9.]+)/(?:\S*/)?cu([0-9]{3})\b"),
+            |found| match format!("cu{}", &found[1]).parse() {
+                Ok(Accelerator::Cuda(major, minor)) => Some((major, minor)),
+                _ => None,
+            },
         );
         self.required = scan.first(
             pattern!(r"(?i)\brequires? cudnn ([0-9]+)[.*0-9]* and cuda ([0-9]+)"),

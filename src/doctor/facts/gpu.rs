@@ -269,6 +269,7 @@ impl GpuFacts {
                 self.add_nvidia(text, certain, place.quote());
             }
         }
+        self.read_short_names(scan);
         let amd = pattern!(
             r"(?i)\b(?:rx|radeon|instinct|mi(?:25|50|60|100|210|250x?|300[ax]?|325x|350x|355x)|vega|ryzen|w[67][0-9]00|r9[67]00|(?:680|780|880|890|610|8060)[ms]|raphael|phoenix|strix|cezanne|renoir)(?:[ _+-]?[a-z0-9]+){0,5}"
         );
@@ -281,6 +282,47 @@ impl GpuFacts {
                     .any(|gpu| gpu.value.gfx.as_ref() == Some(&gfx))
             {
                 self.add_amd(&found[0], place.quote());
+            }
+        }
+    }
+
+    /// Names as people shorten them: "my 3080", "a 4070 ti", "6700xt".
+    fn read_short_names(&mut self, scan: &Scan<'_>) {
+        let nvidia = pattern!(
+            r"(?i)\b(?:an?|my|our|one|two|dual|single|have|got|has|gpus?:?|card:?) ([1-5]0[5-9]0(?: ?(?:ti|super))*)\b|\b([1-5]0[5-9]0 ?(?:ti|super))\b"
+        );
+        for (found, place) in scan.all(nvidia) {
+            let Some(short) = found.get(1).or(found.get(2)) else {
+                continue;
+            };
+            let name = short.as_str().to_owned();
+            let series = if name.starts_with('1') { "GTX" } else { "RTX" };
+            let capability = nvidia_capability(&format!("{series} {name}"), true);
+            let is_new = !self.nvidia.iter().any(|g| g.value.capability == capability);
+            if capability.is_some() && is_new {
+                let value = NvidiaGpu { name, capability };
+                let quote = place.quote();
+                self.nvidia.push(Known { value, quote });
+            }
+        }
+        for (found, place) in scan.all(pattern!(r"(?i)\bgfx[ _-]([0-9]{4})\b")) {
+            self.add_targets(&format!("gfx{}", &found[1]), |_| place.quote());
+        }
+        let amd = pattern!(r"(?i)\b([5-7][3-9][05]0|90[67]0) ?(xtx|xt|gre)\b");
+        for (found, place) in scan.all(amd) {
+            let Some((gfx, integrated)) = amd_gfx(&format!("RX {} {}", &found[1], &found[2]))
+            else {
+                continue;
+            };
+            let gfx = Some(gfx);
+            if !self.amd.iter().any(|g| g.value.gfx == gfx) {
+                let value = AmdGpu {
+                    name: found[0].to_owned(),
+                    gfx,
+                    integrated,
+                };
+                let quote = place.quote();
+                self.amd.push(Known { value, quote });
             }
         }
     }

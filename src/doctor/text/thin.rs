@@ -85,7 +85,11 @@ const HINTS: [&str; 16] = [
 /// Whether a line has a word of complaint.
 pub fn complains(text: &str) -> bool {
     static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| any_of(&COMPLAINTS));
-    WORDS.is_match(text)
+    WORDS.find_iter(text).any(|found| {
+        // The `none` of a wheel's name, `py3-none-any`, is part of every installation.
+        let before = text[..found.start()].chars().next_back();
+        !(text[found.range()].eq_ignore_ascii_case("none") && before == Some('-'))
+    })
 }
 
 /// Whether a line of a long log is worth reading.
