@@ -123,6 +123,12 @@ fn llama(case: &Case<'_>, ledger: &mut Ledger) {
     if named && case.saw("gpu-idle") {
         ledger.add(Cause::LlamaCppWithoutGpu, 2.2, case.quote("gpu-idle"));
     }
+    if !named && case.saw_any(&["gpu-idle", "gpu-not-seen-said"]) && case.saw("torch-tool-named") {
+        // What the package index has for Windows computes on the processor.
+        let weight = if case.is_windows() { 2.2 } else { 1.2 };
+        ledger.add(Cause::TorchCpuBuild, weight, case.quote("torch-tool-named"));
+        ledger.add(Cause::LlamaCppWithoutGpu, -2.0, "");
+    }
     if !named && case.saw("gpu-idle") {
         if case.facts.cuda.torch.is_some() || case.saw("cuda-not-available") {
             ledger.add(Cause::TorchCpuBuild, 1.2, case.quote("gpu-idle"));

@@ -270,6 +270,33 @@ impl Table {
         }
     }
 
+    /// The torch that an xformers was made for, where that is not this one. `None` as well where
+    /// either is not known, and for the newest xformers, which runs with several.
+    pub fn other_torch_of_xformers(&self, xformers: &Version, torch: Release) -> Option<Release> {
+        let torches = &TorchFacts::embedded().torch;
+        // Builds of one release for different torches differ in `.post1` only, and not always in
+        // the same way.
+        let made_for = |known: &Version| known.release() == xformers.release();
+        let mut all = torches.iter().flat_map(|torch| &torch.version);
+        if all.find_map(|v| v.xformers.as_ref()).is_some_and(made_for) {
+            return None;
+        }
+        let mut releases = torches
+            .iter()
+            .filter_map(|known| release_of(&known.release));
+        let fitting: Vec<Release> = torches
+            .iter()
+            .filter(|known| {
+                let mut of_patches = known.version.iter().filter_map(|v| v.xformers.as_ref());
+                of_patches.any(made_for)
+            })
+            .filter_map(|known| release_of(&known.release))
+            .collect();
+        let is_known = releases.any(|known| known == torch);
+        let newest = fitting.iter().max().copied();
+        newest.filter(|_| is_known && !fitting.contains(&torch))
+    }
+
     /// Whether no build of torch 2 has code for a GPU, and other programs hardly have.
     pub fn is_of_the_past(&self, gpu: Capability) -> bool {
         let mut dropped = self.dropped.iter();

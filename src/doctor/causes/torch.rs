@@ -10,6 +10,7 @@ pub(super) fn weigh(case: &Case<'_>, ledger: &mut Ledger) {
     cpu_build(case, ledger);
     absent(case, ledger);
     companions(case, ledger);
+    xformers(case, ledger);
     extensions(case, ledger);
 }
 
@@ -196,6 +197,29 @@ fn companions(case: &Case<'_>, ledger: &mut Ledger) {
         let why = format!("{} — another copy is imported", torch.quote);
         ledger.add(Cause::OutsidePackagesLeakIn, 4.6, why);
         ledger.add(Cause::TorchCompanionMismatch, -3.0, "");
+    }
+}
+
+/// xformers is compiled for one release of torch, until its builds for all of them.
+fn xformers(case: &Case<'_>, ledger: &mut Ledger) {
+    let torch = case.facts.cuda.torch.as_ref();
+    let (Some(package), Some(release)) = (
+        case.facts.packages.get("xformers"),
+        torch.and_then(|torch| torch.release()),
+    ) else {
+        return;
+    };
+    let version = package.version.as_ref();
+    let other = version.and_then(|version| table().other_torch_of_xformers(version, release));
+    if let Some((major, minor)) = other {
+        let why = format!(
+            "{} is made for torch {major}.{minor}, there is {}.{}",
+            package.quote, release.0, release.1
+        );
+        // It may be a bystander: torch goes on without it.
+        let concerned = case.saw("extension-named") && !case.is_quiet_talk();
+        let weight = if concerned { 3.2 } else { 1.0 };
+        ledger.add(Cause::ExtensionForOtherTorch, weight, why);
     }
 }
 
