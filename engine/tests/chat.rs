@@ -132,14 +132,31 @@ fn broken_and_endless_templates_are_errors() {
         render_with(growing, &chat(json!([]))),
         Err(Error::Failed(_))
     ));
+    for doubling in [
+        "{% set ns.s = ns.s ~ ns.s %}",
+        "{% set ns.s = ns.s + 'x' + ns.s %}",
+        "{% set ns.l = ns.l + ns.l %}",
+        "{% set s %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = s %}",
+    ] {
+        let source = format!(
+            "{{% set ns = namespace(s='x', l=[1]) %}}{{% for i in range(64) %}}{doubling}{{% endfor %}}"
+        );
+        assert!(
+            matches!(render_with(&source, &chat(json!([]))), Err(Error::TooLong)),
+            "{doubling}"
+        );
+    }
     // The engine itself fails here; the program goes on.
-    assert!(
-        render_with(
-            "{% for m in messages[::-1] %}{% endfor %}",
-            &chat(json!([]))
-        )
-        .is_err()
-    );
+    assert!(render_with("{{ messages[::-1] }}", &chat(json!([]))).is_err());
+}
+
+#[test]
+fn what_python_says_of_nothing_and_of_empty_lists() {
+    let nobody = chat(json!([]));
+    let backwards = "{% for m in messages[::-1] %}{{ m }}{% endfor %}";
+    assert_eq!(render_with(backwards, &nobody).unwrap(), "");
+    let tools = "{{ tools is iterable and tools | length > 0 }} {{ [] is iterable }}";
+    assert_eq!(render_with(tools, &nobody).unwrap(), "False True");
 }
 
 #[test]
@@ -153,6 +170,11 @@ fn a_conversation_is_given_in_the_form_that_works() {
     );
     let text = render_with(&format!("{get} + '' }}}}"), &chat(messages)).unwrap();
     assert_eq!(text, "{\"a\": 1}");
+    // Arguments that came as an object are written as Python writes them.
+    let call = json!({"function": {"name": "f", "arguments": {"a": 1, "b": ["é", null]}}});
+    let messages = json!([{"role": "assistant", "content": null, "tool_calls": [call]}]);
+    let text = render_with(&format!("{get} + '' }}}}"), &chat(messages)).unwrap();
+    assert_eq!(text, "{\"a\": 1, \"b\": [\"é\", null]}");
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
     assert_eq!(
         render_with("{{ messages[0].content + '!' }}", &chat(parts)).unwrap(),

@@ -2,6 +2,7 @@
 //! reasoning and tool calls.
 
 mod answer;
+mod bounds;
 mod calls;
 mod known;
 mod python;

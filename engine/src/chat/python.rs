@@ -121,6 +121,13 @@ fn quote(text: &str, out: &mut String) {
     out.push(quote);
 }
 
+/// `json.dumps(value, ensure_ascii=False)`; nothing if the value is nested too deeply.
+pub(super) fn dumps(value: &Value) -> Option<String> {
+    let mut out = String::new();
+    Style::default().write(value, &mut out, 0).ok()?;
+    Some(out)
+}
+
 /// The `tojson` filter as `transformers` sets it up: `json.dumps` without escapes for letters.
 pub(super) fn to_json(
     value: &Value,

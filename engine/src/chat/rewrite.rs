@@ -3,6 +3,7 @@
 //! * `{% generation %}` and `{% endgeneration %}` mark what a model is trained on; they print nothing.
 //! * Lists change in place in Python: `{% set _ = ns.ids.append(x) %}`, `{% set id = ns.ids.pop(0) %}`.
 //!   Values are immutable here, so a list that hangs on a name is set anew.
+//! * `[::-1]` in a loop or an assignment becomes `|reverse`: the slice of an empty list panics here.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ static CHANGES: LazyLock<Regex> = LazyLock::new(|| {
         r"(?s:\{%([-+]?)[ \t\n]*do[ \t]+(\w+(?:\.\w+)*)\.append\(([^%]*)\)[ \t\n]*([-+]?)%\})",
         r"(?s:\{%([-+]?)[ \t\n]*set[ \t]+(\w+)[ \t]*=[ \t]*(\w+(?:\.\w+)*)\.pop\(0\)[ \t\n]*([-+]?)%\})",
         r"(?s:\{%([-+]?)[ \t\n]*set[ \t]+(\w+)[ \t]*=[ \t]*(\w+(?:\.\w+)*)\.pop\((?:-1)?\)[ \t\n]*([-+]?)%\})",
+        r"(\{%[-+]?[ \t\n]*(?:for[ \t]+\w+(?:[ \t]*,[ \t]*\w+)*[ \t]+in|set[ \t]+\w+(?:\.\w+)*[ \t]*=)[ \t]*\w+(?:\.\w+)*)\[::-1\]([ \t\n]*[-+]?%\})",
     ])
     .expect("the patterns are tested")
 });
@@ -54,6 +56,7 @@ fn change(source: &str, captures: &Captures) -> Option<String> {
         1 => format!("{{%{a} endif {b}%}}"),
         2 | 3 => format!("{{%{a} set {b} = {b} + [{c}] {d}%}}"),
         4 => format!("{{%{a} set {b} = {c}[0] -%}}{{%- set {c} = {c}[1:] {d}%}}"),
+        6 => format!("{a}|reverse{b}"),
         _ => format!("{{%{a} set {b} = {c}[-1] -%}}{{%- set {c} = {c}[:-1] {d}%}}"),
     })
 }
@@ -75,6 +78,10 @@ mod tests {
         assert_eq!(
             rewrite("{%- generation %}x{% endgeneration -%}"),
             "{%- if true %}x{% endif -%}"
+        );
+        assert_eq!(
+            rewrite("{%- for a, b in ns.list[::-1] -%}{%set x = y[::-1]%}[::-1]"),
+            "{%- for a, b in ns.list|reverse -%}{%set x = y|reverse%}[::-1]"
         );
         assert_eq!(
             rewrite("{{ x.pop(0) }} é {% set y = 1 %}"),

@@ -1,12 +1,14 @@
 //! The template of a model file, run as Python's `transformers` runs it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use jiff::Zoned;
 use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value as Json;
 
 use super::known::{self, Known};
-use super::{python, rewrite};
+use super::{bounds, python, rewrite};
 use crate::gguf::{Metadata, MetadataError};
 use crate::tokenizer::{Encode, Tokenizer};
 
@@ -66,6 +68,13 @@ pub enum Error {
          loop, or the conversation is too long for it"
     )]
     Endless(u64),
+    /// The template joined texts or lists without end.
+    #[error(
+        "the chat template of the model file was stopped when it put together a text or a list that \
+         is too long (for texts, {} MB in all); it may loop, or the conversation is too long for it",
+        bounds::LONGEST >> 20
+    )]
+    TooLong,
     /// Something in the template failed.
     #[error("the chat template of the model file fails: {0}")]
     Failed(String),
@@ -73,8 +82,6 @@ pub enum Error {
 
 /// How many steps a template may take. The longest real ones take some thousand for each message.
 const FUEL: u64 = 20_000_000;
-/// How long a text may become within a template and as its result, in bytes.
-const LONGEST: usize = 256 << 20;
 
 /// What `raise_exception` was called with.
 #[derive(Debug)]
@@ -185,8 +192,11 @@ impl Template {
             _ => &self.source,
         };
         let environment = environment(chat.now.clone());
+        let bounded = bounds::bound(source);
+        // The unbounded one has been parsed before; this is for a form that is not foreseen.
         let template = environment
-            .template_from_str(source)
+            .template_from_str(&bounded)
+            .or_else(|_| environment.template_from_str(source))
             .map_err(|error| explain(&error))?;
         let mut messages = chat.messages.clone();
         for message in &mut messages {
@@ -280,13 +290,13 @@ fn now(fixed: Option<&Zoned>) -> Zoned {
     fixed.cloned().unwrap_or_else(Zoned::now)
 }
 
-/// A text that refuses to grow beyond [`LONGEST`].
+/// A text that refuses to grow beyond [`bounds::LONGEST`].
 struct Limited(Vec<u8>);
 
 impl std::io::Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST {
-            return Err(std::io::Error::other("the prompt became too long"));
+        if self.0.len() + bytes.len() > bounds::LONGEST {
+            return Err(std::io::Error::other(bounds::TooLong));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -319,9 +329,19 @@ fn environment(fixed: Option<Zoned>) -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
-    environment.set_formatter(|out, _, value| {
-        out.write_str(&python::text(value)?)
-            .map_err(minijinja::Error::from)
+    let written = AtomicUsize::new(0);
+    environment.set_formatter(move |out, _, value| {
+        let text = python::text(value)?;
+        // Blocks that are kept in variables count as well.
+        if written.fetch_add(text.len(), Ordering::Relaxed) > bounds::LONGEST {
+            return Err(bounds::TooLong.into());
+        }
+        out.write_str(&text).map_err(minijinja::Error::from)
+    });
+    environment.add_filter(bounds::FILTER, bounds::bounded);
+    // Loops take nothing for an empty list here; in Python it is none.
+    environment.add_test("iterable", |value: &Value| {
+        !value.is_none() && value.try_iter().is_ok()
     });
     environment.add_filter("tojson", python::to_json);
     environment.add_filter("string", |value: &Value| python::text(value));
@@ -356,6 +376,9 @@ fn explain(error: &minijinja::Error) -> Error {
     while let Some(cause) = source {
         if let Some(Raised(message)) = cause.downcast_ref::<Raised>() {
             return Error::Refused(message.clone());
+        }
+        if cause.is::<bounds::TooLong>() {
+            return Error::TooLong;
         }
         source = cause.source();
     }
@@ -406,7 +429,9 @@ fn set_arguments(message: &mut Json, as_texts: bool) {
             continue;
         };
         if as_texts && !arguments.is_string() {
-            *arguments = Json::String(arguments.to_string());
+            // With Python's spaces, which models were trained with.
+            let text = python::dumps(&to_value(arguments));
+            *arguments = Json::String(text.unwrap_or_else(|| arguments.to_string()));
         } else if !as_texts {
             let object = arguments
                 .as_str()
