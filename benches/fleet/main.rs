@@ -1,4 +1,5 @@
-//! How long planning takes when no network is involved: `cargo bench --bench fleet`.
+//! How long planning takes when no network is involved: `cargo bench --bench fleet`; with names of
+//! tools behind `--`, their plans only.
 //!
 //! Over the recorded indexes of `tests/fleet`:
 //!
@@ -47,10 +48,16 @@ fn main() {
         index.as_of,
         start.elapsed().as_secs_f64()
     );
-    whole_fleet(&index);
-    let whole = peak();
-    single_plans(&index);
-    index.assert_complete();
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
+    if named.is_empty() {
+        whole_fleet(&index);
+    }
+    let whole = peak().filter(|_| named.is_empty());
+    single_plans(&index, &named);
+    println!("{}", index.hint());
     if let Some(bytes) = whole {
         println!("\npeak memory of the whole fleet: {} MB", bytes / 1_000_000);
     }
@@ -78,7 +85,8 @@ fn whole_fleet(index: &Arc<RecordedIndex>) {
     );
 }
 
-fn single_plans(index: &Arc<RecordedIndex>) {
+/// Of all tools, or of those named.
+fn single_plans(index: &Arc<RecordedIndex>, named: &[String]) {
     let machines = machines();
     let machine = machines
         .iter()
@@ -87,6 +95,10 @@ fn single_plans(index: &Arc<RecordedIndex>) {
     let tools = Fleet::over(index.clone()).tools();
     let mut rows: Vec<(usize, Duration, &str)> = Vec::new();
     for tool in &tools {
+        let name = &tool.loaded.manifest.name;
+        if !named.is_empty() && !named.contains(name) {
+            continue;
+        }
         let mut packages = 0;
         let mut times: Vec<Duration> = (0..ROUNDS)
             .map(|_| {
@@ -96,7 +108,7 @@ fn single_plans(index: &Arc<RecordedIndex>) {
             })
             .collect();
         times.sort();
-        rows.push((packages, times[ROUNDS / 2], &tool.loaded.manifest.name));
+        rows.push((packages, times[ROUNDS / 2], name));
     }
     rows.sort();
     println!("\none plan for {MACHINE}, median of {ROUNDS}, largest last:");

@@ -9,6 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use pep440_rs::{Operator, VersionSpecifier};
 use pep508_rs::VersionOrUrl;
 
 use super::range::{mentions_prerelease, pinned, to_set};
@@ -40,7 +41,12 @@ impl Named {
         };
         let name = &requirement.name;
         let mut new = mentions_prerelease(specifiers) && self.prereleases.insert(name.clone());
-        if let Some(version) = pinned(&to_set(specifiers)) {
+        let may_pin = |one: &VersionSpecifier| {
+            matches!(one.operator(), Operator::Equal | Operator::ExactEqual)
+        };
+        if specifiers.iter().any(may_pin)
+            && let Some(version) = pinned(&to_set(specifiers))
+        {
             let pins = self.pins.entry(name.clone()).or_default();
             new |= pins.insert(version.clone());
         }

