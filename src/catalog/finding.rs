@@ -47,6 +47,35 @@ impl Finding {
     }
 }
 
+/// The problems of a text, as they are found.
+pub(super) struct Findings<'t> {
+    text: &'t str,
+    found: Vec<Finding>,
+}
+
+impl<'t> Findings<'t> {
+    /// None yet.
+    pub(super) fn of(text: &'t str) -> Self {
+        let found = Vec::new();
+        Self { text, found }
+    }
+
+    /// The text that they are about.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// Notes a problem at a range of bytes.
+    pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.found.push(Finding::new(self.text, span, message));
+    }
+
+    /// All of them.
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        self.found
+    }
+}
+
 impl Finding {
     /// A problem of the value at a path such as `packages.constraints[0]`, or of what holds it when
     /// the file has no such value.

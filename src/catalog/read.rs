@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    finding::Finding,
+    finding::{Finding, Findings},
     manifest::Manifest,
     nearest::nearest,
     rules,
@@ -30,13 +30,13 @@ pub fn read(text: &str) -> Result<Manifest, Vec<Finding>> {
         return Err(syntax_findings(text, &errors));
     }
     let mut reader = Reader {
-        text,
-        findings: Vec::new(),
+        findings: Findings::of(text),
         has_tree: rules::has_tree(root.get_ref()),
     };
     reader.table(&MANIFEST, root.get_ref(), 0..0, "");
-    rules::check(&mut reader, root.get_ref());
     let mut findings = reader.findings;
+    rules::check(&mut findings, root.get_ref());
+    let mut findings = findings.into_vec();
     if findings.is_empty() {
         match toml::from_str(text) {
             Ok(manifest) => return Ok(manifest),
@@ -69,20 +69,14 @@ fn syntax_findings(text: &str, errors: &[toml::de::Error]) -> Vec<Finding> {
     findings
 }
 
-/// Walks a file and collects findings.
-pub(super) struct Reader<'a> {
-    text: &'a str,
-    findings: Vec<Finding>,
+/// Walks a file along the schema.
+struct Reader<'a> {
+    findings: Findings<'a>,
     /// The source is a tree, so `{tree}` has a meaning.
     has_tree: bool,
 }
 
 impl Reader<'_> {
-    /// Notes a problem at a place.
-    pub(super) fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
-        self.findings.push(Finding::new(self.text, span, message));
-    }
-
     fn table(&mut self, table: &'static Table, value: &DeTable<'_>, span: Range<usize>, at: &str) {
         // A key that is merely misspelled is not missing too.
         let mut present: Vec<&str> = Vec::new();
@@ -95,20 +89,22 @@ impl Reader<'_> {
                 }
                 None => {
                     present.extend(nearest(name, table.names()));
-                    self.report(key.span(), unknown_key(table, name, at));
+                    self.findings
+                        .report(key.span(), unknown_key(table, name, at));
                 }
             }
         }
         for key in table.keys.iter().filter(|key| key.required) {
             if !present.contains(&key.name) {
-                self.report(span.clone(), format!("missing key {}", named(key.name, at)));
+                self.findings
+                    .report(span.clone(), format!("missing key {}", named(key.name, at)));
             }
         }
         if table.only_one {
             let present = table.names().filter(|name| present.contains(name)).count();
             if present != 1 {
                 let names: Vec<_> = table.names().map(|name| format!("`{name}`")).collect();
-                self.report(
+                self.findings.report(
                     span,
                     format!("`{at}` needs exactly one of {}", names.join(" and ")),
                 );
@@ -127,20 +123,22 @@ impl Reader<'_> {
                         true => format!("`{at}` must be {min}"),
                         false => format!("`{at}` must be between {min} and {max}"),
                     };
-                    self.report(span, range);
+                    self.findings.report(span, range);
                 }
             }
             (Shape::Number, DeValue::Integer(_) | DeValue::Float(_)) => {
-                let written = self.text.get(span.clone()).unwrap_or_default();
+                let written = self.findings.text().get(span.clone()).unwrap_or_default();
                 let number = written.replace('_', "").parse::<f64>().ok();
                 if !number.is_some_and(|number| number.is_finite() && number > 0.0) {
-                    self.report(span, format!("`{at}` must be greater than 0"));
+                    self.findings
+                        .report(span, format!("`{at}` must be greater than 0"));
                 }
             }
             (Shape::Flag, DeValue::Boolean(_)) => {}
             (Shape::List { of, min }, DeValue::Array(elements)) => {
                 if elements.len() < *min {
-                    self.report(span, format!("`{at}` may not be empty"));
+                    self.findings
+                        .report(span, format!("`{at}` may not be empty"));
                 }
                 for (index, element) in elements.iter().enumerate() {
                     self.value(of, element, &format!("{at}[{index}]"));
@@ -148,18 +146,20 @@ impl Reader<'_> {
             }
             (Shape::Map { keys, of, min, .. }, DeValue::Table(entries)) => {
                 if entries.len() < *min {
-                    self.report(span, format!("`{at}` may not be empty"));
+                    self.findings
+                        .report(span, format!("`{at}` may not be empty"));
                 }
                 for (key, value) in entries {
                     if let Err(why) = keys.check(key.get_ref()) {
-                        self.report(key.span(), format!("a key of `{at}` {why}"));
+                        self.findings
+                            .report(key.span(), format!("a key of `{at}` {why}"));
                     }
                     self.value(of, value, &join(at, key.get_ref()));
                 }
             }
             (Shape::Table(table), DeValue::Table(value)) => self.table(table, value, span, at),
             (shape, value) => {
-                self.report(
+                self.findings.report(
                     span,
                     format!(
                         "`{at}` must be {}, not {}",
@@ -173,12 +173,12 @@ impl Reader<'_> {
 
     fn check_text(&mut self, kind: Text, text: &str, span: Range<usize>, at: &str) {
         if let Err(why) = kind.check(text) {
-            self.report(span, format!("`{at}` {why}"));
+            self.findings.report(span, format!("`{at}` {why}"));
         } else if matches!(kind, Text::Template | Text::ServiceTemplate)
             && !self.has_tree
             && placeholders(text).any(|name| name == "tree")
         {
-            self.report(
+            self.findings.report(
                 span,
                 format!("`{at}` uses `{{tree}}`, but the source is not a tree (`source.tree`)"),
             );

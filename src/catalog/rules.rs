@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    read::Reader,
+    finding::Findings,
     text::{PLACEHOLDERS, SERVICE_PLACEHOLDERS, placeholders},
 };
 
@@ -45,24 +45,24 @@ pub(super) fn has_tree(root: &DeTable<'_>) -> bool {
 }
 
 /// Applies every rule.
-pub(super) fn check(reader: &mut Reader<'_>, root: &DeTable<'_>) {
-    default_command(reader, root);
-    command_names(reader, root);
-    programs_of_commands(reader, root);
-    services(reader, root);
-    accelerators(reader, root);
-    environments(reader, root);
+pub(super) fn check(findings: &mut Findings<'_>, root: &DeTable<'_>) {
+    default_command(findings, root);
+    command_names(findings, root);
+    programs_of_commands(findings, root);
+    services(findings, root);
+    accelerators(findings, root);
+    environments(findings, root);
 }
 
 /// Exactly one command is the default; a single command is it without saying so.
-fn default_command(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn default_command(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     let commands: Vec<_> = entries(root, "commands").collect();
     let mut marked = commands
         .iter()
         .filter(|(_, _, command)| is_true(command.get("default")));
     let first = marked.next();
     for (name, span, _) in marked {
-        reader.report(
+        findings.report(
             span.clone(),
             format!(
                 "`commands.{name}` is the default, but `commands.{}` is already; only one can be",
@@ -71,7 +71,7 @@ fn default_command(reader: &mut Reader<'_>, root: &DeTable<'_>) {
         );
     }
     if let (None, [(_, span, _), _, ..]) = (first, commands.as_slice()) {
-        reader.report(
+        findings.report(
             span.clone(),
             "one of the commands must be the default; add `default = true` to it",
         );
@@ -80,7 +80,7 @@ fn default_command(reader: &mut Reader<'_>, root: &DeTable<'_>) {
     let tool = root.get("name").and_then(|name| name.get_ref().as_str());
     for (name, span, command) in &commands {
         if Some(*name) == tool && commands.len() > 1 && !is_true(command.get("default")) {
-            reader.report(
+            findings.report(
                 span.clone(),
                 format!("`commands.{name}` has the tool's name, so it must be the default"),
             );
@@ -89,12 +89,12 @@ fn default_command(reader: &mut Reader<'_>, root: &DeTable<'_>) {
 }
 
 /// Two commands or programs whose names differ in case only are one file on many file systems.
-fn command_names(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn command_names(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     for section in ["commands", "programs"] {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         for (name, span, _) in entries(root, section) {
             if let Some(other) = seen.insert(name.to_lowercase(), name) {
-                reader.report(
+                findings.report(
                     span,
                     format!("`{section}.{name}` and `{section}.{other}` differ in case only"),
                 );
@@ -105,7 +105,7 @@ fn command_names(reader: &mut Reader<'_>, root: &DeTable<'_>) {
 
 /// The first element of a command line is a program of the tool's own environment: what it runs
 /// may not depend on what else is on a machine.
-fn programs_of_commands(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn programs_of_commands(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     let commands = entries(root, "commands")
         .filter_map(|(name, _, command)| Some((format!("commands.{name}"), command.get("run")?)));
     let checks = root
@@ -129,7 +129,7 @@ fn programs_of_commands(reader: &mut Reader<'_>, root: &DeTable<'_>) {
                 .iter()
                 .any(|start| program.starts_with(start));
         if !own {
-            reader.report(
+            findings.report(
                 first.span(),
                 format!(
                     "`{at}.run` must start with `{{python}}` or a path below `{{bin}}/`, \
@@ -141,7 +141,7 @@ fn programs_of_commands(reader: &mut Reader<'_>, root: &DeTable<'_>) {
 }
 
 /// A service that is never told its port cannot move to a free one.
-fn services(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn services(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     for (name, _, command) in entries(root, "commands") {
         let Some(service) = command.get("service") else {
             continue;
@@ -164,7 +164,7 @@ fn services(reader: &mut Reader<'_>, root: &DeTable<'_>) {
         let known =
             |name: &&str| PLACEHOLDERS.contains(name) || SERVICE_PLACEHOLDERS.contains(name);
         if !used.contains(&"port") && used.iter().all(known) {
-            reader.report(
+            findings.report(
                 service.span(),
                 format!(
                     "`commands.{name}.service` never uses `{{port}}`; say in `args` or `env` how \
@@ -176,7 +176,7 @@ fn services(reader: &mut Reader<'_>, root: &DeTable<'_>) {
 }
 
 /// Keys that mean something on one kind of accelerator only.
-fn accelerators(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn accelerators(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     const ONLY: &[(&str, &[&str])] = &[
         ("version", &["cuda", "rocm"]),
         ("min-compute-capability", &["cuda"]),
@@ -190,7 +190,7 @@ fn accelerators(reader: &mut Reader<'_>, root: &DeTable<'_>) {
             if let Some((_, kinds)) = allowed
                 && !kinds.contains(&kind)
             {
-                reader.report(
+                findings.report(
                     key.span(),
                     format!(
                         "`{name}` means nothing in `accelerators.{kind}`; it is for `{}`",
@@ -202,7 +202,7 @@ fn accelerators(reader: &mut Reader<'_>, root: &DeTable<'_>) {
         let of_tree = has_tree(root);
         for name in ["package", "extras"] {
             if let (true, Some((key, _))) = (of_tree, needs.get_key_value(name)) {
-                reader.report(
+                findings.report(
                     key.span(),
                     format!(
                         "`{name}` means nothing in `accelerators.{kind}` without `source.index`"
@@ -214,14 +214,14 @@ fn accelerators(reader: &mut Reader<'_>, root: &DeTable<'_>) {
 }
 
 /// A variable is either forced or a default.
-fn environments(reader: &mut Reader<'_>, root: &DeTable<'_>) {
+fn environments(findings: &mut Findings<'_>, root: &DeTable<'_>) {
     let (Some(forced), Some(defaults)) = (table(root, "env"), table(root, "env-default")) else {
         return;
     };
     for (key, _) in defaults {
         let name: &str = key.get_ref();
         if forced.contains_key(name) {
-            reader.report(
+            findings.report(
                 key.span(),
                 format!("`{name}` is in `env` too, which always wins; keep one of them"),
             );

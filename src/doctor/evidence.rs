@@ -127,11 +127,6 @@ impl Evidence {
         }
     }
 
-    /// Whether there is nothing in it to read.
-    pub fn is_empty(&self) -> bool {
-        super::text::lines_of(self).is_empty()
-    }
-
     /// Joins what two sources know. Where both know one thing, the first is believed.
     pub fn join(&mut self, other: Self) {
         self.log.extend(other.log);

@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::runtime::RuntimeError;
+use super::error::RuntimeError;
 use crate::{
     platform::process::run_within,
     types::{PythonVersion, Sha256, Version},
@@ -286,6 +286,7 @@ fn check(path: &Path, facts: &InterpreterFacts) -> Result<(), RuntimeError> {
         return Err(RuntimeError::TooOld {
             path,
             version: facts.version.clone(),
+            oldest: OLDEST,
         });
     }
     Ok(())

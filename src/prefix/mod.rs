@@ -32,9 +32,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use error::PrefixError;
+pub use error::{PrefixError, RuntimeError};
 pub use interrogate::{InterpreterCache, InterpreterFacts, OLDEST};
-pub use runtime::{PythonRuntime, RuntimeError, check_runtime, lock_system_python};
+pub use runtime::{PythonRuntime, check_runtime, lock_system_python};
 pub use verify::Damaged;
 
 use crate::{

@@ -1,13 +1,9 @@
 //! The interpreter below a prefix: a standalone build in the store, or one of the machine.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::interrogate::{InterpreterCache, OLDEST};
+use super::{error::RuntimeError, interrogate::InterpreterCache};
 use crate::{
-    error::UserError,
     lock::LockedPython,
     store::Store,
     types::{PythonVersion, Sha256, Version},
@@ -118,105 +114,4 @@ fn managed_executable(
     Err(RuntimeError::NotInStore {
         version: version.clone(),
     })
-}
-
-/// An interpreter cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    /// Not there.
-    #[error("the Python `{}` is not there", path.display())]
-    Gone {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// Another file than the one that was locked.
-    #[error("the Python `{}` has changed since the tool was installed", path.display())]
-    Changed {
-        /// The interpreter.
-        path: PathBuf,
-    },
-    /// A managed one that is not in the store.
-    #[error("Python {version}, which aienv keeps itself, is not in the store")]
-    NotInStore {
-        /// Its version.
-        version: Version,
-    },
-    /// Cannot be started or read.
-    #[error("the Python `{}` cannot be started", path.display())]
-    NotRunnable {
-        /// The interpreter.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Starts and fails, or does not answer like a Python.
-    #[error("the Python `{}` does not work; it said: {said}", path.display())]
-    Fails {
-        /// The interpreter.
-        path: PathBuf,
-        /// The last line of what it said.
-        said: String,
-    },
-    /// Does not end.
-    #[error("the Python `{}` did not answer within {seconds} seconds", path.display())]
-    Hangs {
-        /// The interpreter.
-        path: PathBuf,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// Another implementation.
-    #[error("the Python `{}` is {implementation}, not CPython", path.display())]
-    NotCPython {
-        /// The interpreter.
-        path: PathBuf,
-        /// What it is.
-        implementation: String,
-    },
-    /// 32 bits.
-    #[error("the Python `{}` is a 32-bit program", path.display())]
-    Not64Bit {
-        /// The interpreter.
-        path: PathBuf,
-    },
-    /// Too old.
-    #[error("the Python `{}` is version {version}, older than {OLDEST}", path.display())]
-    TooOld {
-        /// The interpreter.
-        path: PathBuf,
-        /// Its version.
-        version: Version,
-    },
-}
-
-impl UserError for RuntimeError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Gone { .. } => "python.gone",
-            Self::Changed { .. } => "python.changed",
-            Self::NotInStore { .. } => "python.not-in-store",
-            Self::NotRunnable { .. } => "python.not-runnable",
-            Self::Fails { .. } => "python.fails",
-            Self::Hangs { .. } => "python.hangs",
-            Self::NotCPython { .. } => "python.not-cpython",
-            Self::Not64Bit { .. } => "python.not-64-bit",
-            Self::TooOld { .. } => "python.too-old",
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(
-            match self {
-                Self::Gone { .. } | Self::Changed { .. } | Self::NotInStore { .. } => {
-                    "run `aienv repair` to make the tool's environment anew"
-                }
-                _ => {
-                    "choose another with `--python`, or let aienv fetch its own with \
-                     `--python-preference managed`"
-                }
-            }
-            .to_owned(),
-        )
-    }
 }

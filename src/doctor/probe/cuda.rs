@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use super::{
     DeviceFacts, Trouble,
-    child::{Event, calling, tell, try_device},
+    event::{Event, calling, tell, try_device},
     library::Library,
     work::{self, BLOCK, COUNT, Device},
 };

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     DeviceFacts, Trouble,
-    child::{Event, calling, tell, try_device},
+    event::{Event, calling, tell, try_device},
     library::Library,
     work::{self, BLOCK, COUNT, Device},
 };

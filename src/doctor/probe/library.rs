@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, path::PathBuf};
 
-use super::{Trouble, child::calling};
+use super::{Trouble, event::calling};
 
 /// A loaded library. It is never unloaded: driver libraries keep threads and exit handlers, and
 /// the process that loads them ends soon.

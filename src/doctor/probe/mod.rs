@@ -10,6 +10,7 @@
 
 mod child;
 mod cuda;
+mod event;
 mod hip;
 mod library;
 mod meaning;

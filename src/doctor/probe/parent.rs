@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Api, ApiReport, DeviceReport, Trouble, child::Event};
+use super::{Api, ApiReport, DeviceReport, Trouble, event::Event};
 
 /// The hidden command that the child is started with.
 pub const COMMAND: &str = "gpu-probe";

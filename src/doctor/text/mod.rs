@@ -100,6 +100,13 @@ fn excerpt(text: &str, around: Range<usize>) -> String {
     format!("{before}{}{after}", shown.trim())
 }
 
+impl Evidence {
+    /// Whether there is nothing in it to read.
+    pub fn is_empty(&self) -> bool {
+        lines_of(self).is_empty()
+    }
+}
+
 /// All lines of the evidence.
 pub fn lines_of(evidence: &Evidence) -> Vec<Line> {
     let mut lines = thin::log_lines(&evidence.log);
