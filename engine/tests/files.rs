@@ -402,6 +402,34 @@ fn a_split_model_is_opened_by_any_of_its_parts() {
 }
 
 #[test]
+fn a_model_knows_its_own_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = parts(folder.path());
+    let file = File::open(&paths[1]).unwrap();
+    assert!(paths.iter().all(|path| file.is_at(path)));
+    let link = folder.path().join("link.gguf");
+    fs::hard_link(&paths[2], &link).unwrap();
+    assert!(file.is_at(&link));
+    let other = folder.path().join("other.gguf");
+    fs::copy(&paths[2], &other).unwrap();
+    assert!(!file.is_at(&other) && !file.is_at(&folder.path().join("none")));
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [pipe.as_path(), std::path::Path::new("/dev/zero")] {
+        let error = File::open(path).unwrap_err();
+        assert!(matches!(error, Error::Open { .. }), "{error}");
+        assert!(error.to_string().contains("a plain file only"), "{error}");
+    }
+}
+
+#[test]
 fn a_split_model_that_does_not_fit_together_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let paths = parts(folder.path());

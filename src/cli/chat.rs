@@ -94,6 +94,9 @@ impl UserError for ChatError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Command(_) => Some("`/help` lists the commands".to_owned()),
+            Self::Save { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                Some("name a file that is not there yet".to_owned())
+            }
             Self::Save { .. } | Self::Input(_) => None,
         }
     }
@@ -143,9 +146,10 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         true => {
             let path = args.model.path().unwrap_or(Path::new("the model"));
             let name = name.unwrap_or_else(|| path.display().to_string());
-            context
-                .progress
-                .note(&format!("{name}; /help lists commands"));
+            context.progress.note(&format!(
+                "{}; /help lists commands",
+                output::shown_in_line(&name)
+            ));
             Input::terminal(&context.home).map_err(ChatError::Input)?
         }
         false => Input::lines(),
@@ -249,6 +253,10 @@ impl Conversation<'_> {
             }
             ("save", "") => Err(ChatError::Command("/save needs a file".to_owned()).into()),
             ("save", path) => Ok(self.save(Path::new(path))?),
+            ("help" | "reset" | "speed", more) => {
+                let text = format!("/{command} takes nothing behind it, but `{more}` is there");
+                Err(ChatError::Command(text).into())
+            }
             _ => Err(ChatError::Command(format!("there is no command `/{command}`")).into()),
         }
     }

@@ -138,6 +138,9 @@ pub fn run(args: &Args) -> Outcome {
     let lists: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
     let pooling = args.pooling.map(Pooling::from);
     let vectors = context.embed(&lists, pooling, !args.no_normalise)?;
+    if vectors.iter().flatten().any(|number| !number.is_finite()) {
+        return Err(InputError::NotNumbers.into());
+    }
     match args.json {
         true => output::json(&as_json(&ids, &vectors)),
         false => output::print(&lines(&vectors)),

@@ -7,7 +7,10 @@ pub mod interrupts;
 mod sampling;
 mod stream;
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aienv_engine::{
     gguf::File,
@@ -31,8 +34,8 @@ use crate::{error::UserError, platform::available_memory, types::parse_bytes};
 #[command(next_help_heading = "How the model is run")]
 pub struct RunArgs {
     /// Threads that compute; by default one for each core
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = threads_parser())]
+    threads: Option<u16>,
     /// Precision of the cache of keys and values
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = CacheType::F16)]
     cache: CacheType,
@@ -75,7 +78,7 @@ impl From<ProductsArg> for Products {
 impl RunArgs {
     /// The threads.
     pub fn pool(&self) -> Arc<Pool> {
-        let threads = self.threads.map_or_else(cores, NonZeroUsize::get);
+        let threads = self.threads.map_or_else(cores, usize::from);
         Arc::new(Pool::new(threads))
     }
 
@@ -98,6 +101,11 @@ impl RunArgs {
         };
         Context::new(model, self.pool(), &options)
     }
+}
+
+/// Reads a number of threads. No machine has more cores than this, and each thread takes memory.
+pub fn threads_parser() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=1024)
 }
 
 /// Cores that this process may use; hyper-threads of one core share what computes.
@@ -165,6 +173,12 @@ pub enum InputError {
     /// The file has no vocabulary, and text was given or asked for.
     #[error("the model file has no tokenizer, so it can be given token ids only, and no text")]
     NoTokenizer,
+    /// A result was to be written over the model that it comes from.
+    #[error("`{}` is the model itself, or a part of it, and would be destroyed", .0.display())]
+    OntoModel(PathBuf),
+    /// Numbers came out that are none.
+    #[error("the model gives results that are not numbers, as a damaged file does")]
+    NotNumbers,
     /// Ctrl-C cannot be watched for.
     #[error("cannot watch for Ctrl-C")]
     Interrupts(#[source] std::io::Error),
@@ -192,6 +206,8 @@ impl UserError for InputError {
         match self {
             Self::Read { .. } => "model.input",
             Self::NoTokenizer => "model.tokenizer",
+            Self::OntoModel(_) => "model.onto-itself",
+            Self::NotNumbers => "model.numbers",
             Self::Interrupts(_) => "model.interrupts",
             Self::NoToken { .. } => "model.token",
             Self::Schema { .. } => "model.schema",
@@ -199,7 +215,17 @@ impl UserError for InputError {
     }
 
     fn is_usage(&self) -> bool {
-        matches!(self, Self::NoToken { .. })
+        matches!(self, Self::NoToken { .. } | Self::OntoModel(_))
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::OntoModel(_) => Some("name another file for the result".to_owned()),
+            Self::NotNumbers => {
+                Some("`aienv gguf check FILE` tells which tensors are at fault".to_owned())
+            }
+            _ => None,
+        }
     }
 }
 

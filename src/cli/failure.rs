@@ -66,7 +66,7 @@ impl Failure {
     pub fn told(&self) -> String {
         let mut parts = vec![self.error.to_string()];
         parts.extend(self.causes());
-        parts.join(": ").replace('\n', " ")
+        output::shown(&parts.join(": ")).replace('\n', " ")
     }
 
     fn render(&self, code: bool) -> String {
@@ -75,13 +75,14 @@ impl Failure {
             false => String::new(),
         };
         let label = style(format!("error{code}")).red().bold().for_stderr();
-        let mut text = format!("{label}: {}", self.error);
+        let mut text = format!("{label}: {}", output::shown(&self.error.to_string()));
         for cause in self.causes() {
+            let cause = output::shown(&cause);
             let _ = write!(text, "\n  {}: {cause}", style("cause").red().for_stderr());
         }
         if let Some(hint) = self.error.hint() {
             // Further lines stand below the first.
-            let hint = hint.replace('\n', "\n         ");
+            let hint = output::shown(&hint).replace('\n', "\n         ");
             let _ = write!(text, "\n   {}: {hint}", style("hint").cyan().for_stderr());
         }
         text

@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(long = "max-tokens", short = 'n', value_name = "N")]
     max_tokens: Option<usize>,
     /// A text that ends the output and is no part of it (may be repeated)
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     stop: Vec<String>,
     /// Go on where the model would end
     #[arg(long, conflicts_with_all = ["chat", "system"])]

@@ -1,6 +1,7 @@
 //! Results on standard output.
 
 use std::{
+    borrow::Cow,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -33,6 +34,28 @@ pub fn json(value: &impl Serialize) -> Outcome {
 /// Prints a text.
 pub fn print(text: &str) -> Outcome {
     finish(io::stdout().write_all(text.as_bytes()))
+}
+
+/// A text from outside as it may be shown on a terminal: control characters, which a terminal would
+/// obey, are written out as `\u{1b}`. Ends of lines and tabs stay.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match obeyed(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The same in one line, for a value that stands beside others.
+pub fn shown_in_line(text: &str) -> String {
+    shown(text).replace('\n', "\\n")
 }
 
 /// Prints a note, something a person should know, on standard error.
@@ -79,7 +102,13 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{shown, shown_in_line, table};
+
+    #[test]
+    fn a_terminal_is_told_nothing_to_obey() {
+        assert_eq!(shown("a\tb\n\x1b[2J\u{9b}é"), "a\tb\n\\u{1b}[2J\\u{9b}é");
+        assert_eq!(shown_in_line("a\nb\r"), "a\\nb\\u{d}");
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -114,3 +114,17 @@ fn commands_that_cannot_be_done_are_told() {
     chat(&world, &[], "/help\n").ok().names("/reset");
     chat(&world, &[], "").ok();
 }
+
+#[test]
+fn a_command_with_too_much_behind_it_is_told_so() {
+    let world = World::new();
+    let run = chat(&world, &[], "/reset now\n");
+    assert_eq!(run.code, Some(1));
+    assert!(
+        run.stderr.contains("/reset takes nothing behind it"),
+        "{}",
+        run.stderr
+    );
+    let run = chat(&world, &[], "/save a.json\n/save a.json\n");
+    assert!(run.stderr.contains("not there yet"), "{}", run.stderr);
+}

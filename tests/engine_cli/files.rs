@@ -296,3 +296,66 @@ fn files_that_are_no_models_are_refused() {
         assert!(!Path::new(&world.work().join("out")).exists());
     }
 }
+
+#[test]
+fn nothing_is_written_over_the_model_itself() {
+    let world = World::new();
+    let model = speaking(&world);
+    let before = std::fs::read(&model).unwrap();
+    let link = world.work().join("link.gguf");
+    std::fs::hard_link(&model, &link).unwrap();
+    for place in [model.as_str(), link.to_str().unwrap()] {
+        let eval = ["gguf", "eval", &model, "--tokens", "1", "--logits", place];
+        world.aienv(&eval).fails(2).hints();
+        let quantize = [
+            "gguf", "quantize", &model, place, "--type", "Q8_0", "--force",
+        ];
+        world.aienv(&quantize).fails(2).hints();
+        assert!(std::fs::read(&model).unwrap() == before, "{place}");
+    }
+}
+
+#[test]
+fn names_in_a_file_tell_the_terminal_nothing() {
+    let world = World::new();
+    let evil = changed(&world, "evil.gguf", |mut writer| {
+        writer
+            .metadata
+            .insert("general.name", "\u{1b}[2Jnice\nproblem none");
+        writer
+            .metadata
+            .insert("tokenizer.ggml.pre", "\u{1b}]0;own\u{7}");
+        let template = "{{ raise_exception('\u{1b}[31mno') }}";
+        writer.metadata.insert("tokenizer.chat_template", template);
+        writer
+            .declare("\u{1b}[31mred", &[4], TensorType::F32)
+            .unwrap();
+        writer
+    });
+    for command in ["show", "check"] {
+        let run = world.aienv(&["gguf", command, &evil]);
+        let all = format!("{}{}", run.stdout, run.stderr);
+        assert!(!all.contains(['\u{1b}', '\u{7}']), "{all:?}");
+        assert!(all.contains("\\u{1b}"), "{all:?}");
+    }
+    let shown = world.aienv(&["gguf", "show", &evil]).ok().stdout;
+    assert!(shown.contains("[2Jnice\\nproblem none"), "{shown}");
+}
+
+#[test]
+fn results_that_are_not_numbers_are_errors() {
+    let world = World::new();
+    let text = world.work().join("text.txt");
+    std::fs::write(&text, "one two three four five six seven eight nine ten").unwrap();
+    // A negative epsilon makes roots of negative numbers.
+    let broken = changed(&world, "broken.gguf", |mut writer| {
+        let epsilon = "llama.attention.layer_norm_rms_epsilon";
+        writer.metadata.insert(epsilon, -1e9f32);
+        writer
+    });
+    let text = text.to_string_lossy();
+    let measure = ["gguf", "perplexity", &broken, &text, "--context", "4"];
+    world.aienv(&measure).fails(1).hints();
+    world.aienv(&["embed", &broken, "hello"]).fails(1).hints();
+    world.aienv(&["embed", &broken, "hello", "--json"]).fails(1);
+}

@@ -305,3 +305,42 @@ fn what_there_is_at_an_interruption_is_printed() {
     assert!(told.contains("answer: "), "{told}");
     assert!(text.ends_with(b"\n"), "{text:?}");
 }
+
+#[test]
+fn numbers_that_mean_nothing_are_refused() {
+    let world = World::new();
+    let model = speaking(&world);
+    for wrong in [
+        ["--temp", "nan"],
+        ["--temp", "-1"],
+        ["--top-p", "1.5"],
+        ["--min-p", "-0.1"],
+        ["--typical", "inf"],
+        ["--repeat-penalty", "0"],
+        ["--presence-penalty", "nan"],
+        ["--dry", "-1"],
+        ["--seed", "-1"],
+        ["--threads", "0"],
+        ["--threads", "100000"],
+        ["--stop", ""],
+    ] {
+        let args = [
+            &["generate", &model, "--tokens", "1", "-n", "1"][..],
+            &wrong,
+        ]
+        .concat();
+        let run = world.aienv(&args).fails(2);
+        let named = format!("for '{} <", wrong[0]);
+        assert!(run.stderr.contains(&named), "{wrong:?}: {}", run.stderr);
+    }
+    let negative = ["--presence-penalty", "-0.5", "--frequency-penalty", "-1"];
+    world
+        .aienv(
+            &[
+                &["generate", &model, "--tokens", "1", "-n", "1"][..],
+                &negative,
+            ]
+            .concat(),
+        )
+        .ok();
+}

@@ -28,6 +28,8 @@ pub struct File {
 
 #[derive(Debug)]
 struct Shard {
+    /// Where it is on disk, if it is there.
+    path: Option<PathBuf>,
     bytes: Bytes,
     /// Where its data section begins.
     data: usize,
@@ -59,7 +61,7 @@ impl File {
         let (bytes, header) = load(path, 0)?;
         let parts = split_number(&header.metadata, "split.count", path)?.unwrap_or(1);
         if parts <= 1 {
-            return Ok(File::from_parts(vec![(bytes, header)]));
+            return Ok(File::from_parts(vec![(bytes, header)]).at(vec![path.to_owned()]));
         }
         let own = split_number(&header.metadata, "split.no", path)?.unwrap_or(0);
         let names = Names::of(path, own, parts)?;
@@ -94,7 +96,7 @@ impl File {
             all.push(loaded);
         }
         agree(path, &all)?;
-        Ok(File::from_parts(all))
+        Ok(File::from_parts(all).at((0..parts).map(|no| names.part(no)).collect()))
     }
 
     /// Reads a model from memory.
@@ -126,11 +128,29 @@ impl File {
                 file.tensors.push(tensor);
             }
             file.shards.push(Shard {
+                path: None,
                 bytes,
                 data: header.data,
             });
         }
         file
+    }
+
+    /// With the places of its parts.
+    fn at(mut self, paths: Vec<PathBuf>) -> File {
+        for (shard, path) in self.shards.iter_mut().zip(paths) {
+            shard.path = Some(path);
+        }
+        self
+    }
+
+    /// Whether `path` is one of the files that the model is made of, by whatever name or link. To
+    /// write there would change the model under its users.
+    pub fn is_at(&self, path: &Path) -> bool {
+        // A pipe is none, and to open one may wait for ever.
+        let plain = fs::metadata(path).is_ok_and(|about| about.is_file());
+        let mut own = self.shards.iter().filter_map(|shard| shard.path.as_deref());
+        plain && own.any(|own| same_file::is_same_file(own, path).unwrap_or(false))
     }
 
     /// Version of the format: 2 or 3.
@@ -185,13 +205,19 @@ fn load(path: &Path, shard: usize) -> Result<(Bytes, Header), Error> {
         path: path.to_owned(),
         cause,
     };
-    let file = fs::File::open(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
+    // Before it is opened: to open a pipe waits until something writes into it.
+    let about = fs::metadata(path).map_err(failed)?;
     if about.is_dir() {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
-    let bytes = if about.len() == 0 {
-        // Some systems refuse to map nothing; and pipes have no length and cannot be mapped.
+    if !about.is_file() {
+        return Err(failed(std::io::Error::other(
+            "it is a pipe or a device, and a model is read from a plain file only",
+        )));
+    }
+    let file = fs::File::open(path).map_err(failed)?;
+    let bytes = if file.metadata().map_err(failed)?.len() == 0 {
+        // Some systems refuse to map nothing.
         Bytes::Owned(Vec::new())
     } else {
         // SAFETY: the mapping is read-only and private to this value. That nobody changes the file

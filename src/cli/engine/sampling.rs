@@ -19,48 +19,73 @@ use crate::cli::Failure;
 pub struct SamplingArgs {
     /// Below 1 likelier tokens, above 1 more variety; 0 always the likeliest one. By default 0.8, and
     /// 0 with --demo
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     temp: Option<f32>,
     /// Choose among this many of the likeliest tokens; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 40,
+        allow_negative_numbers = true
+    )]
     top_k: usize,
     /// Choose among the likeliest tokens that together have this probability; 1 for all
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share, allow_negative_numbers = true)]
     top_p: f32,
     /// Choose among tokens with at least this share of the likeliest one's probability; 0 for all
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share, allow_negative_numbers = true)]
     min_p: f32,
     /// Choose among the most typical tokens that together have this probability; 1 for all
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = share, allow_negative_numbers = true)]
     typical: f32,
     /// Where random numbers start; the same seed gives the same output. By default another each time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Above 1 against tokens that occurred already
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
     repeat_penalty: f32,
     /// How many of the last tokens the penalties look at
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        allow_negative_numbers = true
+    )]
     repeat_last: usize,
     /// Above 0 against tokens that occurred already, however often
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.0,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     presence_penalty: f32,
     /// Above 0 against tokens that occurred already, for each time
-    #[arg(
-        long,
-        value_name = "X",
-        default_value_t = 0.0,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = finite, allow_negative_numbers = true)]
     frequency_penalty: f32,
     /// Above 0 against repeating stretches of text (DRY)
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     dry: f32,
+}
+
+fn number(text: &str, wanted: &str, fits: impl Fn(f32) -> bool) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|&number| fits(number));
+    number.ok_or_else(|| format!("it must be {wanted}"))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    number(text, "a number", f32::is_finite)
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    let fits = |number: f32| number.is_finite() && number >= 0.0;
+    number(text, "a number, 0 or more", fits)
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let fits = |number: f32| number.is_finite() && number > 0.0;
+    number(text, "a number above 0", fits)
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 to 1", |number| {
+        (0.0..=1.0).contains(&number)
+    })
 }
 
 /// The temperature, where none is asked for.

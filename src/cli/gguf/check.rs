@@ -79,7 +79,8 @@ pub fn run(args: &Args, context: &Context) -> Outcome {
         });
     }
     for finding in &findings {
-        output::print(&format!("{}: {}\n", finding.about, finding.message))?;
+        let message = output::shown(&finding.message);
+        output::print(&format!("{}: {message}\n", finding.about))?;
     }
     if !findings.is_empty() {
         let count = findings.len();

@@ -7,11 +7,11 @@ use std::{
     process::ExitCode,
 };
 
-use aienv_engine::model::Batch;
+use aienv_engine::model::{self, Batch};
 
 use super::super::{
-    Context, Outcome,
-    engine::{self, Ids, ProductsArg, RunArgs},
+    Context, Failure, Outcome,
+    engine::{self, Ids, InputError, ProductsArg, RunArgs},
 };
 use crate::error::UserError;
 
@@ -56,29 +56,22 @@ pub fn run(args: &Args, context: &Context) -> Outcome {
     let model = engine::load(&args.model)?;
     let ids = &args.tokens.0;
     engine::check_ids(ids, model.config().vocabulary)?;
+    if model.file().is_at(&args.logits) {
+        return Err(InputError::OntoModel(args.logits.clone()).into());
+    }
     let mut running = args.run.context(model, ids.len(), args.products)?;
     let failed = |source| WriteError {
         path: args.logits.clone(),
         source,
     };
-    let mut out = io::BufWriter::new(fs::File::create(&args.logits).map_err(failed)?);
-    let (mut at, mut width) = (0, 0);
-    for stride in ids.chunks(STRIDE) {
-        let rows = match running.eval(&Batch::all(stride, 0, at)) {
-            Ok(rows) => rows,
-            Err(error) => {
-                drop(out);
-                remove_empty(&args.logits);
-                return Err(error.into());
-            }
-        };
-        at += stride.len() as u32;
-        width = rows.width();
-        for number in rows.numbers() {
-            out.write_all(&number.to_le_bytes()).map_err(failed)?;
+    let out = fs::File::create(&args.logits).map_err(failed)?;
+    let width = match write(&mut running, ids, out, failed) {
+        Ok(width) => width,
+        Err(failure) => {
+            remove(&args.logits);
+            return Err(failure);
         }
-    }
-    out.flush().map_err(failed)?;
+    };
     context.progress.done(&format!(
         "wrote {} rows of {width} scores to `{}`",
         ids.len(),
@@ -87,9 +80,30 @@ pub fn run(args: &Args, context: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes a file that got no scores, if it is a plain one.
-fn remove_empty(path: &Path) {
-    if fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == 0) {
+/// Writes the scores and gives the number of those for one token.
+fn write(
+    running: &mut model::Context,
+    ids: &[u32],
+    out: fs::File,
+    failed: impl Fn(io::Error) -> WriteError,
+) -> Result<usize, Failure> {
+    let mut out = io::BufWriter::new(out);
+    let (mut at, mut width) = (0, 0);
+    for stride in ids.chunks(STRIDE) {
+        let rows = running.eval(&Batch::all(stride, 0, at))?;
+        at += stride.len() as u32;
+        width = rows.width();
+        for number in rows.numbers() {
+            out.write_all(&number.to_le_bytes()).map_err(&failed)?;
+        }
+    }
+    out.flush().map_err(&failed)?;
+    Ok(width)
+}
+
+/// Removes a file with a part of the scores, if it is a plain one.
+fn remove(path: &Path) {
+    if fs::metadata(path).is_ok_and(|about| about.is_file()) {
         // Nothing depends on it: an error is told already.
         let _ = fs::remove_file(path);
     }

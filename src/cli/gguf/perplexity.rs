@@ -9,7 +9,7 @@ use aienv_engine::{generate, tokenizer::Encode};
 
 use super::super::{
     Context, Outcome,
-    engine::{self, ProductsArg, RunArgs},
+    engine::{self, InputError, ProductsArg, RunArgs},
     output,
 };
 
@@ -67,6 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Outcome {
     };
     let result = generate::perplexity(&mut running, &tokens, args.context, bos, &mut seen)?;
     context.progress.clear();
+    if !result.perplexity.is_finite() {
+        return Err(InputError::NotNumbers.into());
+    }
     if args.json {
         return output::json(&result);
     }

@@ -34,8 +34,8 @@ pub struct Args {
     #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     ty: TensorType,
     /// Threads that compute; by default one for each core
-    #[arg(long, value_name = "N")]
-    threads: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = engine::threads_parser())]
+    threads: Option<u16>,
     /// Overwrite the file
     #[arg(long)]
     force: bool,
@@ -82,6 +82,9 @@ impl UserError for PlaceError {
 
 pub fn run(args: &Args, context: &Context) -> Outcome {
     let file = File::open(&args.input)?;
+    if file.is_at(&args.output) {
+        return Err(engine::InputError::OntoModel(args.output.clone()).into());
+    }
     let conversion = Conversion::new(&file, args.ty)?;
     if !args.force && args.output.symlink_metadata().is_ok() {
         return Err(PlaceError::Exists(args.output.clone()).into());
@@ -96,10 +99,7 @@ pub fn run(args: &Args, context: &Context) -> Outcome {
             ),
         );
     }
-    let pool = Pool::new(
-        args.threads
-            .map_or_else(engine::cores, |threads| threads.get()),
-    );
+    let pool = Pool::new(args.threads.map_or_else(engine::cores, usize::from));
     let total = file.tensors().iter().map(|tensor| tensor.bytes()).sum();
     let written = write(args, &conversion, &pool, total, context)?;
     context.progress.done(&format!(

@@ -192,7 +192,8 @@ fn types(file: &File) -> Vec<TypeShare> {
 fn told(about: &About) -> String {
     let mut out = String::new();
     let mut line = |label: &str, value: String| {
-        // Writing to a text cannot fail.
+        // Writing to a text cannot fail. Values come from the file.
+        let value = output::shown_in_line(&value);
         let _ = writeln!(out, "{label:<13} {value}");
     };
     let unknown = || "unknown".to_owned();
