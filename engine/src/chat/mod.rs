@@ -6,6 +6,7 @@ mod bounds;
 mod calls;
 mod known;
 mod python;
+mod quiet;
 mod rewrite;
 mod template;
 

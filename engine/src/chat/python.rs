@@ -3,6 +3,8 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::bounds::{LONGEST, TooLong};
+
 /// `str(value)`.
 pub(super) fn text(value: &Value) -> Result<String, Error> {
     match value.as_str() {
@@ -29,6 +31,9 @@ fn too_deep() -> Error {
 fn repr(value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
     if depth > DEPTH {
         return Err(too_deep());
+    }
+    if out.len() > LONGEST {
+        return Err(TooLong.into());
     }
     match value.kind() {
         ValueKind::Undefined => {}
@@ -187,6 +192,9 @@ impl Style {
     fn write(&self, value: &Value, out: &mut String, depth: usize) -> Result<(), Error> {
         if depth > DEPTH {
             return Err(too_deep());
+        }
+        if out.len() > LONGEST {
+            return Err(TooLong.into());
         }
         match value.kind() {
             ValueKind::None => out.push_str("null"),

@@ -1,14 +1,12 @@
 //! The template of a model file, run as Python's `transformers` runs it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use jiff::Zoned;
 use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::Value as Json;
 
 use super::known::{self, Known};
-use super::{bounds, python, rewrite};
+use super::{bounds, python, quiet, rewrite};
 use crate::gguf::{Metadata, MetadataError};
 use crate::tokenizer::{Encode, Tokenizer};
 
@@ -75,6 +73,9 @@ pub enum Error {
         bounds::LONGEST >> 20
     )]
     TooLong,
+    /// A tag of the template has no end.
+    #[error("the chat template of the model file has a tag with more than {0} words and signs")]
+    TagTooLong(usize),
     /// Something in the template failed.
     #[error("the chat template of the model file fails: {0}")]
     Failed(String),
@@ -159,9 +160,8 @@ impl Template {
         let mut first = None;
         for form in FORMS {
             // The engine has slips of its own (`[::-1]` of nothing), which must not end the program.
-            let render = std::panic::AssertUnwindSafe(|| self.render_as(chat, *form));
-            let result = std::panic::catch_unwind(render)
-                .unwrap_or_else(|_| Err(Error::Failed("the template engine gave up".to_owned())));
+            let result = quiet::catch(|| self.render_as(chat, *form))
+                .unwrap_or_else(|| Err(Error::Failed("the template engine gave up".to_owned())));
             match result {
                 Err(Error::Failed(message)) => first = first.or(Some(message)),
                 result => return result,
@@ -192,11 +192,9 @@ impl Template {
             _ => &self.source,
         };
         let environment = environment(chat.now.clone());
-        let bounded = bounds::bound(source);
-        // The unbounded one has been parsed before; this is for a form that is not foreseen.
+        let bounded = bounds::bound(source)?;
         let template = environment
             .template_from_str(&bounded)
-            .or_else(|_| environment.template_from_str(source))
             .map_err(|error| explain(&error))?;
         let mut messages = chat.messages.clone();
         for message in &mut messages {
@@ -308,8 +306,9 @@ impl std::io::Write for Limited {
 }
 
 fn check(source: &str) -> Result<(), Error> {
+    let bounded = bounds::bound(source)?;
     let environment = environment(None);
-    match environment.template_from_str(source) {
+    match environment.template_from_str(&bounded) {
         Ok(_) => Ok(()),
         Err(error) => Err(explain(&error)),
     }
@@ -327,24 +326,25 @@ fn environment(fixed: Option<Zoned>) -> Environment<'static> {
     }
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
-    let written = AtomicUsize::new(0);
+    let limits = bounds::Limits::default();
+    limits.install(
+        &mut environment,
+        minijinja_contrib::pycompat::unknown_method_callback,
+    );
     environment.set_formatter(move |out, _, value| {
         let text = python::text(value)?;
         // Blocks that are kept in variables count as well.
-        if written.fetch_add(text.len(), Ordering::Relaxed) > bounds::LONGEST {
-            return Err(bounds::TooLong.into());
-        }
+        limits.charge(text.len())?;
         out.write_str(&text).map_err(minijinja::Error::from)
     });
-    environment.add_filter(bounds::FILTER, bounds::bounded);
     // Loops take nothing for an empty list here; in Python it is none.
     environment.add_test("iterable", |value: &Value| {
         !value.is_none() && value.try_iter().is_ok()
     });
     environment.add_filter("tojson", python::to_json);
     environment.add_filter("string", |value: &Value| python::text(value));
+    environment.add_filter("pprint", |value: &Value| python::text(value));
     environment.add_filter("from_json", |text: &str| {
         serde_json::from_str::<Json>(text)
             .map(|json| to_value(&json))
