@@ -151,6 +151,86 @@ fn broken_and_endless_templates_are_errors() {
 }
 
 #[test]
+fn no_filter_makes_a_template_grow_without_end() {
+    for growing in [
+        "{% set ns.s = ns.s | replace('x', 'xxxx') %}",
+        "{% set ns.s = ns.s.replace('x', 'xxxx') %}",
+        "{% set ns.s = [ns.s, ns.s] | join(ns.s) %}",
+        "{% set ns.s = ns.s.join([ns.s, ns.s]) %}",
+        "{% set ns.s = ('\"' ~ ns.s) | tojson %}",
+        "{% set ns.s = '%s%s' | format(ns.s, ns.s) %}",
+        "{% set ns.s = '{0}{0}'.format(ns.s) %}",
+        "{% set ns.s = [ns.s ~ '\\\\'] | string %}",
+        "{% set ns.l = [ns.l, ns.l] %}{% set ns.s = ns.l %}",
+        "{% set ns.l = [ns.l, ns.l] | sum(start=[]) + [1] %}",
+        "{% set ns.s = [ns.s] %}",
+        "{% set ns.s = {'a': ns.s} %}",
+        "{% set ns.l = ns.l | batch(1) | list %}",
+        "{% set n = namespace() %}{% set n.next = ns.s %}{% set ns.s = n %}",
+        "{% set ns.l = ns.l + ['x' * 9999999] %}",
+    ] {
+        let source = format!(
+            "{{% set ns = namespace(s='x', l=[1]) %}}{{% for i in range(9000) %}}{growing}{{% endfor %}}\
+             {{{{ ns.s | length }}}}"
+        );
+        let rendered = render_with(&source, &chat(json!([])));
+        assert!(
+            matches!(rendered, Err(Error::TooLong)),
+            "{growing}: {rendered:?}"
+        );
+    }
+}
+
+#[test]
+fn no_filter_makes_much_of_little() {
+    for much in [
+        "{{ '%999999999d' | format(3) }}",
+        "{{ '%*d' | format(999999999, 3) }}",
+        "{{ '{:999999999}'.format(3) }}",
+        "{{ 'x' | indent(999999999, true) }}",
+        "{{ 'x' | indent(width=999999999, first=true) }}",
+        "{{ [1] | batch(999999999, 0) }}",
+        "{{ [1] | slice(999999999) }}",
+        "{{ ('x' * 99999999) | list | length }}",
+        "{{ ('x' * 99999999).split('x') | length }}",
+        "{{ ('x' * 99999999).replace('x', 'xxxx') | length }}",
+    ] {
+        let rendered = render_with(much, &chat(json!([])));
+        assert!(
+            matches!(rendered, Err(Error::TooLong)),
+            "{much}: {rendered:?}"
+        );
+    }
+}
+
+#[test]
+fn a_tag_that_would_overflow_the_stack_is_refused() {
+    for part in ["not ", "-", "a.", "a|upper~", "1+", "a or "] {
+        let source = format!("{{{{ {}a }}}}", part.repeat(50_000));
+        let read = Template::new(&source, "", "");
+        assert!(matches!(read, Err(Error::TagTooLong(_))), "{part}");
+        // The longest that is let through is run.
+        let source = format!("{{{{ {}a }}}}", part.repeat(300));
+        let _ = render_with(&source, &chat(json!([])));
+    }
+}
+
+#[test]
+fn a_long_conversation_is_not_too_long() {
+    let text = "One & two <three>. ".repeat(500);
+    let messages: Vec<Json> = (0..400)
+        .map(|i| json!({"role": if i % 2 == 0 { "user" } else { "assistant" }, "content": text}))
+        .collect();
+    let source = "{% set ns = namespace(all='', list=[]) %}{% for m in messages %}\
+        {% set ns.all = ns.all ~ m.content | trim %}{% set ns.list = ns.list + [m] %}\
+        {% if loop.index0 == messages | length - 1 and m.role != 'user' %}last{% endif %}\
+        {% endfor %}{{ ns.all | length }} {{ ns.list | length }}";
+    let rendered = render_with(source, &chat(Json::from(messages))).unwrap();
+    let length = 400 * text.trim().len();
+    assert_eq!(rendered, format!("last{length} 400"));
+}
+
+#[test]
 fn what_python_says_of_nothing_and_of_empty_lists() {
     let nobody = chat(json!([]));
     let backwards = "{% for m in messages[::-1] %}{{ m }}{% endfor %}";
@@ -253,6 +333,77 @@ fn calls_are_found_in_every_notation() {
 }
 
 #[test]
+fn calls_are_found_as_models_write_them() {
+    let get = call("get", json!({"city": "Paris"}));
+    let object = r#"{"name": "get", "arguments": {"city": "Paris"}}"#;
+    let bare = r#"{"city": "Paris"}"#;
+    let now = call("now", json!({}));
+    let quoting = call(
+        "write",
+        json!({"text": "a </tool_call> or </function> or >>>b\n"}),
+    );
+    let quoted = r#"{"text": "a </tool_call> or </function> or >>>b\n"}"#;
+    let cases = [
+        // The mark that ends a call stands within an argument.
+        (
+            Format::Tagged,
+            format!(r#"<tool_call>{{"name": "write", "arguments": {quoted}}}</tool_call>"#),
+            vec![&quoting],
+        ),
+        (Format::Function, format!("<function=write>{quoted}</function>"), vec![&quoting]),
+        (Format::Functionary, format!(">>>write\n{quoted}>>>get\n{bare}"), vec![&quoting, &get]),
+        // Qwen3-Coder forgets the mark that opens.
+        (
+            Format::Tagged,
+            "<function=get>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>".to_owned(),
+            vec![&get],
+        ),
+        (Format::Tagged, "<tool_call>now\n</tool_call>".to_owned(), vec![&now]),
+        (Format::Tagged, "<tool_call>\n<function=now>\n</function>\n</tool_call>".to_owned(), vec![&now]),
+        (Format::Tagged, format!("<|tool_call|>[{object}]"), vec![&get]),
+        (Format::Tagged, format!("<|tool_call|>[{object}]<|/tool_call|>"), vec![&get]),
+        (Format::Tagged, format!("<TOOLCALL>[{object}]</TOOLCALL>"), vec![&get]),
+        (
+            Format::Tagged,
+            "<seed:tool_call>\n<function=get>\n<parameter=city>Paris</parameter>\n</function>\n</seed:tool_call>".to_owned(),
+            vec![&get],
+        ),
+        (Format::Llama3, format!("{object}; {object}"), vec![&get, &get]),
+        (Format::Mistral, format!("[TOOL_CALLS] [{object}, {object}]"), vec![&get, &get]),
+        (
+            Format::Mistral,
+            format!("[TOOL_CALLS]get[ARGS]{bare}[TOOL_CALLS]now[ARGS]{{}}"),
+            vec![&get, &now],
+        ),
+        (
+            Format::Harmony,
+            format!(" to=functions.get<|channel|>commentary json<|message|>{bare}<|call|>"),
+            vec![&get],
+        ),
+    ];
+    for (format, answer, wanted) in cases {
+        let parsed = parse(format, "", &answer);
+        assert_eq!(parsed.calls.iter().collect::<Vec<_>>(), wanted, "{answer}");
+        assert_eq!(parsed.text, "", "{answer}");
+    }
+}
+
+#[test]
+fn text_that_looks_like_marks_stays_text() {
+    let python = "In Python:\n>>> print(1)\n1";
+    let parsed = parse(Format::Functionary, ">>>", &format!("all\n{python}"));
+    assert_eq!((&*parsed.text, parsed.calls.len()), (python, 0));
+    // A grammar leaves no room for channels.
+    let parsed = parse(Format::Harmony, "<|start|>assistant", "{\"a\": 1}");
+    assert_eq!(parsed.text, "{\"a\": 1}");
+    let parsed = parse(Format::Harmony, "<|start|>assistant", "as");
+    assert_eq!(parsed.text, "as");
+    let answer = "<|START_RESPONSE|>Yes.<|END_RESPONSE|>";
+    let parsed = parse(Format::CommandR, "", answer);
+    assert_eq!((&*parsed.text, parsed.calls.len()), ("Yes.", 0));
+}
+
+#[test]
 fn reasoning_is_split_off() {
     let parsed = parse(Format::Tagged, "", "<think>\nHm, <b>.\n</think>\n\nYes.");
     assert_eq!((&*parsed.reasoning, &*parsed.text), ("Hm, <b>.", "Yes."));
@@ -280,7 +431,7 @@ fn what_is_no_call_is_text() {
 
 proptest! {
     #[test]
-    fn no_answer_does_harm(answer in "([a-z {}\\[\\]\":,=\n]|<tool_call>|</tool_call>|<think>|</think>|<function=|\\[TOOL_CALLS\\]|<\\|channel\\|>|<\\|message\\|>|>>>|<\\|python_tag\\|>){0,30}") {
+    fn no_answer_does_harm(answer in "([a-z {}\\[\\]\":,=\n]|<tool_call>|<\\|tool_call\\|>|<\\|start\\|>|assistant|</tool_call>|<think>|</think>|<function=|\\[TOOL_CALLS\\]|<\\|channel\\|>|<\\|message\\|>|>>>|<\\|python_tag\\|>){0,30}") {
         for format in [Format::Tagged, Format::Llama3, Format::Mistral, Format::Function, Format::Functionary, Format::CommandR, Format::DeepSeek, Format::Kimi, Format::Harmony, Format::Json] {
             parse(format, "", &answer);
         }

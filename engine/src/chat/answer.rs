@@ -12,7 +12,8 @@ use super::template::Template;
 /// How a model writes calls of tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// `<tool_call>` … `</tool_call>` with JSON, Qwen3-Coder's XML or GLM's pairs inside.
+    /// `<tool_call>` … `</tool_call>` with JSON, Qwen3-Coder's XML or GLM's pairs inside; Granite and
+    /// Phi write `<|tool_call|>`, Seed and Nemotron marks of their own.
     Tagged,
     /// Llama 3: a lone JSON object, or `<|python_tag|>` and a call.
     Llama3,
@@ -57,6 +58,9 @@ impl Format {
             ("[TOOL_CALLS]", Format::Mistral),
             (">>>", Format::Functionary),
             ("<tool_call>", Format::Tagged),
+            ("<|tool_call|>", Format::Tagged),
+            ("<seed:tool_call>", Format::Tagged),
+            ("<TOOLCALL>", Format::Tagged),
             ("<function=", Format::Function),
             ("<|python_tag|>", Format::Llama3),
         ];
@@ -70,6 +74,9 @@ impl Format {
         match self {
             Format::Tagged => &[
                 ("<tool_call>", "</tool_call>"),
+                ("<|tool_call|>", "<|/tool_call|>"),
+                ("<seed:tool_call>", "</seed:tool_call>"),
+                ("<TOOLCALL>", "</TOOLCALL>"),
                 ("<function=", "</function>"),
             ],
             Format::Llama3 => &[("<|python_tag|>", ""), ("<function=", "</function>")],
@@ -83,6 +90,14 @@ impl Format {
         }
     }
 }
+
+/// Marks that say nothing of their own: Command R's around its text, and the end of a call that
+/// Qwen3-Coder began without `<tool_call>`.
+const SILENT: &[(Format, &str)] = &[
+    (Format::CommandR, "<|START_RESPONSE|>"),
+    (Format::CommandR, "<|END_RESPONSE|>"),
+    (Format::Tagged, "</tool_call>"),
+];
 
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +217,7 @@ impl Parser {
                 Some(found) if !found.is_empty() => out.extend(found.into_iter().map(Piece::Call)),
                 _ => self.text(rest, &mut out),
             },
+            State::Header if self.fresh && !rest.contains("<|") => self.text(rest, &mut out),
             State::Header => {}
             State::Message(Channel::Final) => self.text(rest, &mut out),
             State::Message(Channel::Call(name)) => out.push(message_call(&name, &rest)),
@@ -230,7 +246,14 @@ impl Parser {
             }
             State::Call { close: "", .. } | State::Value => false,
             State::Call { open, close } => {
-                let Some(at) = self.pending.find(close) else {
+                let mut ends = self.pending.match_indices(close).map(|(at, _)| at);
+                let json = |body| match open {
+                    "<function=" => after(body, '>'),
+                    ">>>" => after(body, '\n'),
+                    _ => body,
+                };
+                let Some(at) = ends.find(|&at| !calls::is_cut_off(json(&self.pending[..at])))
+                else {
                     return false;
                 };
                 let body = self.pending[..at].to_owned();
@@ -242,11 +265,17 @@ impl Parser {
                 self.close_call(open, &body, close, out);
                 true
             }
+            State::Header if self.fresh && !self.begins_header() => {
+                // No channel at all, as when a grammar holds the answer to a form.
+                self.state = State::Message(Channel::Final);
+                true
+            }
             State::Header => {
                 let Some((header, body)) = self.pending.split_once("<|message|>") else {
                     return false;
                 };
                 self.state = State::Message(channel(header));
+                self.fresh = false;
                 self.pending = body.to_owned();
                 true
             }
@@ -271,23 +300,37 @@ impl Parser {
             }
         }
         let calls = self.format.marks();
-        let opens: Vec<&str> = calls
-            .iter()
-            .chain(REASONING)
-            .map(|(open, _)| *open)
-            .collect();
+        let opens = calls.iter().chain(REASONING).map(|(open, _)| *open);
+        let silent = SILENT.iter().filter(|(format, _)| *format == self.format);
+        let opens: Vec<&str> = opens.chain(silent.map(|(_, mark)| *mark)).collect();
         let (text, found) = self.until(&opens);
         self.text(text, out);
         let Some(index) = found else {
             return false;
         };
-        self.state = match calls.get(index) {
-            Some(&(open, close)) => State::Call { open, close },
-            None => State::Reasoning {
-                close: REASONING[index - calls.len()].1,
-            },
+        self.state = match (
+            calls.get(index),
+            REASONING.get(index.wrapping_sub(calls.len())),
+        ) {
+            (Some(&(open, close)), _) => State::Call { open, close },
+            (None, Some(&(_, close))) => State::Reasoning { close },
+            (None, None) => State::Text,
         };
         true
+    }
+
+    /// Whether what is pending is the beginning of a harmony header, or may become one.
+    fn begins_header(&self) -> bool {
+        let begins = self.pending.trim_start();
+        let marks = [
+            "<|channel|>",
+            "<|start|>",
+            "<|message|>",
+            "assistant",
+            "to=",
+        ];
+        let fits = |mark: &str| begins.starts_with(mark) || mark.starts_with(begins);
+        marks.into_iter().any(fits)
     }
 
     fn step_message(&mut self, channel: &Channel, out: &mut Vec<Piece>) -> bool {
@@ -347,18 +390,23 @@ impl Parser {
 
     fn close_call(&mut self, open: &'static str, body: &str, close: &str, out: &mut Vec<Piece>) {
         let found = match open {
-            "<function=" => calls::parse(&format!("{open}{body}</function>")),
+            "<function=" => {
+                calls::function(body).or_else(|| calls::parse(&format!("{open}{body}</function>")))
+            }
             ">>>" => {
                 let (name, rest) = body.split_once('\n').unwrap_or((body, ""));
-                if name.trim() == "all" {
+                let name = name.trim_end();
+                if name == "all" {
                     return self.text(rest.to_owned(), out);
                 }
-                Some(vec![ToolCall {
-                    name: name.trim().to_owned(),
-                    arguments: arguments(rest),
-                    id: None,
-                }])
-                .filter(|_| !name.trim().is_empty())
+                // Python's prompt looks alike, but for the space behind it.
+                calls::is_name(name).then(|| {
+                    vec![ToolCall {
+                        name: name.to_owned(),
+                        arguments: arguments(rest),
+                        id: None,
+                    }]
+                })
             }
             "<|python_tag|>" => calls::parse(body).or_else(|| {
                 let code = Json::String(body.trim().to_owned());
@@ -368,6 +416,7 @@ impl Parser {
                     id: None,
                 }])
             }),
+            "<tool_call>" => calls::parse(body).or_else(|| calls::lone_name(body)),
             _ => calls::parse(body),
         };
         match found {
@@ -376,6 +425,11 @@ impl Parser {
             None => self.text(format!("{open}{body}{close}"), out),
         }
     }
+}
+
+/// What stands behind a sign, if it is there.
+fn after(text: &str, sign: char) -> &str {
+    text.split_once(sign).map_or("", |(_, rest)| rest)
 }
 
 fn reasoning(text: String, out: &mut Vec<Piece>) {

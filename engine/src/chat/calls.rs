@@ -17,13 +17,31 @@ pub struct ToolCall {
 impl ToolCall {
     fn new(name: &str, arguments: Map<String, Json>) -> Option<ToolCall> {
         let name = name.trim();
-        let named = !name.is_empty() && !name.contains(['\n', '<', '>', '{', '}', '"']);
-        named.then(|| ToolCall {
+        is_name(name).then(|| ToolCall {
             name: name.to_owned(),
             arguments,
             id: None,
         })
     }
+}
+
+/// Whether a tool can be called so.
+pub(super) fn is_name(text: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "<>{}[]()\"'`,;=".contains(c);
+    !text.is_empty() && !text.contains(odd)
+}
+
+/// Whether `body` is JSON that is cut off: a mark that ends it there stands within a text.
+pub(super) fn is_cut_off(body: &str) -> bool {
+    let mut values = serde_json::Deserializer::from_str(body).into_iter::<Json>();
+    body.trim_start().starts_with(['{', '['])
+        && values.any(|value| value.is_err_and(|error| error.is_eof()))
+}
+
+/// GLM: a call without arguments is a name on a line.
+pub(super) fn lone_name(body: &str) -> Option<Vec<ToolCall>> {
+    let call = ToolCall::new(body, Map::new()).filter(|_| body.ends_with('\n'))?;
+    Some(vec![call])
 }
 
 /// The calls in `body`, which stood between marks; `None` if it is in no known notation.
@@ -39,7 +57,7 @@ pub(super) fn parse(body: &str) -> Option<Vec<ToolCall>> {
     (!calls.is_empty()).then_some(calls)
 }
 
-/// One object, several one after another, or a list: `{"name": …, "arguments": {…}}`.
+/// One object, several one after another (Llama puts `;` between them), or a list: `{"name": …, "arguments": {…}}`.
 pub(super) fn json_calls(body: &str) -> Option<Vec<ToolCall>> {
     let body = body
         .trim()
@@ -47,8 +65,10 @@ pub(super) fn json_calls(body: &str) -> Option<Vec<ToolCall>> {
         .trim_matches('`')
         .trim();
     let mut calls = Vec::new();
-    for value in serde_json::Deserializer::from_str(body).into_iter::<Json>() {
-        match value.ok()? {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Json>();
+        match values.next()?.ok()? {
             Json::Array(items) => {
                 for item in &items {
                     calls.push(json_call(item)?);
@@ -56,6 +76,7 @@ pub(super) fn json_calls(body: &str) -> Option<Vec<ToolCall>> {
             }
             value => calls.push(json_call(&value)?),
         }
+        rest = rest[values.byte_offset()..].trim_start_matches([';', ' ', '\t', '\r', '\n']);
     }
     Some(calls)
 }
@@ -148,6 +169,16 @@ fn xml(body: &str) -> Option<Vec<ToolCall>> {
         rest = after;
     }
     (!calls.is_empty()).then_some(calls)
+}
+
+/// functionary 3.1: `NAME>` and JSON, in which the mark that closes may stand as well.
+pub(super) fn function(body: &str) -> Option<Vec<ToolCall>> {
+    let (name, arguments) = body.split_once('>')?;
+    let arguments = arguments
+        .trim_start()
+        .starts_with('{')
+        .then_some(arguments)?;
+    Some(vec![ToolCall::new(name, fenced(arguments)?)?])
 }
 
 /// GLM 4.5: the name, then `<arg_key>KEY</arg_key><arg_value>VALUE</arg_value>`.
