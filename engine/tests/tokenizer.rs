@@ -164,6 +164,11 @@ fn output_follows_a_grammar() {
         }
         assert!(object.complete());
         assert!(constraints.start(&Grammar::Regex("(".to_owned())).is_err());
+        // A schema that nothing satisfies, since it goes round in a circle.
+        let circle = Grammar::JsonSchema(serde_json::json!({"$ref": "#"}));
+        let error = constraints.start(&circle).unwrap().prepare().unwrap_err();
+        let told = error.to_string();
+        assert!(!told.contains(['\n', '<']), "{told}");
     }
 }
 

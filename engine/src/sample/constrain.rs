@@ -124,7 +124,7 @@ impl Constraint {
     /// Finds out which tokens may come next. When the output is complete, only the end may.
     pub fn prepare(&mut self) -> Result<(), ConstraintError> {
         let mask = self.matcher.compute_mask_or_eos();
-        self.mask = Some(mask.map_err(|error| ConstraintError::Stuck(error.to_string()))?);
+        self.mask = Some(mask.map_err(|error| ConstraintError::Stuck(reason(&error.to_string())))?);
         Ok(())
     }
 
@@ -147,5 +147,14 @@ impl Constraint {
     /// Whether the output may end here.
     pub fn complete(&mut self) -> bool {
         self.matcher.is_stopped() || self.matcher.is_accepting().unwrap_or(false)
+    }
+}
+
+/// What is wrong, without the parser's state, which the library adds.
+fn reason(message: &str) -> String {
+    let reason = message.split("<state>").next().unwrap_or_default();
+    match reason.trim() {
+        "NoExtensionBias" | "" => "nothing that it allows can come next".to_owned(),
+        reason => reason.to_owned(),
     }
 }
