@@ -192,7 +192,7 @@ impl Template {
             _ => &self.source,
         };
         let environment = environment(chat.now.clone());
-        let bounded = bounds::bound(source)?;
+        let bounded = bounds::bound(source).map_err(|long| Error::TagTooLong(long.0))?;
         let template = environment
             .template_from_str(&bounded)
             .map_err(|error| explain(&error))?;
@@ -306,7 +306,7 @@ impl std::io::Write for Limited {
 }
 
 fn check(source: &str) -> Result<(), Error> {
-    let bounded = bounds::bound(source)?;
+    let bounded = bounds::bound(source).map_err(|long| Error::TagTooLong(long.0))?;
     let environment = environment(None);
     match environment.template_from_str(&bounded) {
         Ok(_) => Ok(()),

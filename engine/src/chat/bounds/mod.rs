@@ -16,8 +16,6 @@ use minijinja::{Environment, ErrorKind, State, Value, filters};
 
 pub(super) use source::bound;
 
-use super::template::Error;
-
 /// How long a text may become within a template and as its result, in bytes. The longest contexts
 /// hold some 5 MB of text; a tag with thirty joins lets each operand have a share of 4 MB.
 pub(super) const LONGEST: usize = 128 << 20;
@@ -47,6 +45,10 @@ impl From<TooLong> for minijinja::Error {
         minijinja::Error::new(ErrorKind::InvalidOperation, cause.to_string()).with_source(cause)
     }
 }
+
+/// A tag has more tokens than this, which are the most.
+#[derive(Debug)]
+pub(super) struct TagTooLong(pub(super) usize);
 
 /// What a template has taken so far.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,6 @@
 //! A template's source with limits written into it: filters that look at what passes through them.
 
-use super::Error;
-use super::{KEPT, MARKED, WEIGHED};
+use super::{KEPT, MARKED, TagTooLong, WEIGHED};
 
 /// The most tokens within one tag. The parser and what follows it call themselves for each operator
 /// of a chain, and ten thousand would overflow the stack; the longest real tags have some hundred.
@@ -18,7 +17,7 @@ const LONGEST_TAG: usize = 1500;
 /// # Errors
 ///
 /// A tag is longer than any that is meant.
-pub(in super::super) fn bound(source: &str) -> Result<String, Error> {
+pub(in super::super) fn bound(source: &str) -> Result<String, TagTooLong> {
     let mut out = String::with_capacity(source.len() * 2);
     let mut rest = source;
     while let Some(at) = rest.find('{') {
@@ -60,7 +59,7 @@ struct Token {
 type Places = Vec<(usize, String)>;
 
 /// Writes a tag with its filters; gives its length.
-fn expression(tag: &str, out: &mut String) -> Result<usize, Error> {
+fn expression(tag: &str, out: &mut String) -> Result<usize, TagTooLong> {
     let (tokens, length) = tokens(tag);
     let tag_tokens = Tokens { tag, all: &tokens };
     if tag_tokens.word(0) == "raw" {
@@ -70,7 +69,7 @@ fn expression(tag: &str, out: &mut String) -> Result<usize, Error> {
         return Ok(length);
     }
     if tokens.len() > LONGEST_TAG {
-        return Err(Error::TagTooLong(LONGEST_TAG));
+        return Err(TagTooLong(LONGEST_TAG));
     }
     let mut places = Places::new();
     tag_tokens.operands(&mut places);
@@ -428,7 +427,7 @@ mod tests {
             "not ", "-", ".a", "|upper", "+1", "[0]", "()", " or 1", "~a",
         ] {
             let tag = format!("{{{{ a{} }}}}", part.repeat(100_000));
-            assert!(matches!(bound(&tag), Err(Error::TagTooLong(_))), "{part}");
+            assert!(matches!(bound(&tag), Err(TagTooLong(_))), "{part}");
         }
     }
 }
