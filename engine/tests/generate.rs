@@ -33,7 +33,7 @@ fn session(name: &str, threads: usize, tokens: usize) -> Session {
     Session::new(context(name, threads, tokens), None)
 }
 
-fn request(temperature: f32, max_tokens: usize) -> Request<'static> {
+fn request(temperature: f32, max_tokens: usize) -> Request {
     Request {
         sampling: Options {
             temperature,
@@ -47,7 +47,7 @@ fn request(temperature: f32, max_tokens: usize) -> Request<'static> {
 }
 
 /// The ids of an answer, and why it ended.
-fn answer(session: &mut Session, prompt: &[u32], request: Request<'_>) -> (Vec<u32>, Finish) {
+fn answer(session: &mut Session, prompt: &[u32], request: Request) -> (Vec<u32>, Finish) {
     let mut generation = session.start(prompt, request).unwrap();
     let ids = generation
         .by_ref()
@@ -134,13 +134,13 @@ fn positions_that_cannot_move_are_told_of() {
 
 #[test]
 fn an_answer_can_be_cancelled() {
-    let flag = AtomicBool::new(false);
+    let flag = Arc::new(AtomicBool::new(false));
     let mut session = session("llama", 1, 64);
     let mut generation = session
         .start(
             &prompt(6),
             Request {
-                cancel: Some(&flag),
+                cancel: Some(Arc::clone(&flag)),
                 ..request(0.0, 40)
             },
         )
@@ -153,7 +153,7 @@ fn an_answer_can_be_cancelled() {
     drop(generation);
     // Before the prompt, too.
     let cancelled = Request {
-        cancel: Some(&flag),
+        cancel: Some(Arc::clone(&flag)),
         ..request(0.0, 40)
     };
     let (ids, finish) = answer(&mut session, &[5; 9], cancelled);

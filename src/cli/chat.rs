@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use super::{
     Context, Failure, Outcome,
     engine::{
-        self, Dialogue, Full, InputError, ModelArgs, ProductsArg, RunArgs, SamplingArgs, Stream,
-        Wish, interrupts, tell_timings,
+        self, Dialogue, Full, InputError, ModelArgs, ProductsArg, RunArgs, SamplingArgs, Speech,
+        Stream, Wish, interrupts, tell_timings,
     },
     output,
 };
@@ -133,7 +133,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         false => Arc::default(),
     };
     let mut conversation = Conversation {
-        dialogue: Dialogue::new(session, tokenizer, template),
+        dialogue: Dialogue::new(session, Speech::new(tokenizer, template)),
         system: args.system.clone(),
         messages: Vec::new(),
         interactive,
@@ -206,7 +206,7 @@ impl Conversation<'_> {
                 // Nobody is there to stop it.
                 false => Full::End,
             },
-            cancel: Some(&self.cancel),
+            cancel: Some(Arc::clone(&self.cancel)),
         };
         let mut stream = Stream::new(!self.context.global.quiet);
         let answered = self.dialogue.answer(&messages, wish, &mut |piece| {

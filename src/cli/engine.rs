@@ -22,7 +22,7 @@ use aienv_engine::{
 use clap::ValueEnum;
 
 pub use choice::ModelArgs;
-pub use dialogue::{Dialogue, Full, Wish};
+pub use dialogue::{Dialogue, Full, Hearing, Speech, Wish};
 pub use sampling::{GrammarArgs, SamplingArgs, constraint};
 pub use stream::{Stream, tell_timings};
 
@@ -89,6 +89,18 @@ impl RunArgs {
         tokens: usize,
         products: ProductsArg,
     ) -> Result<Context, ModelError> {
+        self.context_beside(model, tokens, products, 0)
+    }
+
+    /// The same, with `beside` bytes left for something else.
+    pub fn context_beside(
+        &self,
+        model: Arc<Model>,
+        tokens: usize,
+        products: ProductsArg,
+        beside: u64,
+    ) -> Result<Context, ModelError> {
+        let memory = self.memory.or_else(available_memory);
         let options = ContextOptions {
             tokens,
             kv: match self.cache {
@@ -97,7 +109,7 @@ impl RunArgs {
                 CacheType::Q8_0 => KvType::Q8_0,
             },
             products: products.into(),
-            memory: self.memory.or_else(available_memory),
+            memory: memory.map(|memory| memory.saturating_sub(beside)),
         };
         Context::new(model, self.pool(), &options)
     }

@@ -35,7 +35,8 @@ impl Failure {
         ExitCode::from(if self.error.is_usage() { 2 } else { 1 })
     }
 
-    fn json(&self) -> serde_json::Value {
+    /// The error as an object: its code, what happened, why, and what to do.
+    pub fn json(&self) -> serde_json::Value {
         let mut object = serde_json::Map::new();
         object.insert("code".to_owned(), self.error.code().into());
         object.insert("message".to_owned(), self.error.to_string().into());
@@ -60,6 +61,11 @@ impl Failure {
             cause = error.source();
         }
         causes
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.error.hint()
     }
 
     /// What happened and why, in one line, for a place where this is one of several things.

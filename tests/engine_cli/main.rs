@@ -8,6 +8,7 @@ mod embed;
 mod files;
 mod generate;
 mod model;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;
 mod text;

@@ -130,6 +130,16 @@ impl Cache {
         }
     }
 
+    /// Cells that sequences use together.
+    pub fn stored(&self, sequences: impl IntoIterator<Item = usize>) -> usize {
+        let mut seen = vec![false; self.size()];
+        let lists = sequences.into_iter().filter_map(|i| self.sequences.get(i));
+        lists
+            .flat_map(|list| &list.cells)
+            .filter(|&&cell| !std::mem::replace(&mut seen[cell as usize], true))
+            .count()
+    }
+
     /// Cells that [`shift`](Cache::shift) would have to copy, because others use them too.
     pub fn shared(&self, sequence: usize, positions: &Range<u32>) -> usize {
         let list = &self.sequences[sequence];

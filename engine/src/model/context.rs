@@ -11,7 +11,7 @@ use super::forward::{Ropes, Step, forward};
 use super::load::Model;
 use super::memory::{self, STEP};
 use super::pooling::{self, Pooling};
-use crate::ops::{Compute, KvType, Products, RopeTable};
+use crate::ops::{Compute, KvType, Products, RopeTable, Stop};
 use crate::threads::Pool;
 
 /// How a model is to be run.
@@ -47,10 +47,11 @@ struct Machine {
 }
 
 impl Machine {
-    fn compute(&self) -> Compute<'_> {
+    fn compute<'a>(&'a self, stop: Option<&'a Stop<'a>>) -> Compute<'a> {
         Compute {
             pool: &self.pool,
             products: self.products,
+            stop,
         }
     }
 }
@@ -163,20 +164,72 @@ impl Context {
     /// The batch is not sound, there is no room for it, or the model is an encoder, which has no
     /// scores. Nothing has been evaluated then.
     pub fn eval(&mut self, batch: &Batch) -> Result<Rows, ModelError> {
-        let config = self.model.config();
-        if config.encoder {
-            let text = format!(
-                "{} models make vectors of texts and do not continue them",
-                config.architecture
-            );
-            return Err(ModelError::Unsupported(text));
+        self.scores(batch, None)
+    }
+
+    /// As [`eval`](Context::eval), and gives up soon after `cancelled` says so, in the middle of a
+    /// layer: nothing has been evaluated then, and there are no rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`eval`](Context::eval).
+    pub fn eval_unless(
+        &mut self,
+        batch: &Batch,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Rows>, ModelError> {
+        let stop = Stop::new(cancelled);
+        let rows = self.scores(batch, Some(&stop))?;
+        if !stop.seen() {
+            return Ok(Some(rows));
         }
-        let width = config.vocabulary;
-        let hidden = self.hidden(batch)?;
+        // A batch comes after what its sequences held. What did not get so far is not there.
+        for token in batch.tokens() {
+            self.remove(token.sequence, token.position..u32::MAX);
+        }
+        Ok(None)
+    }
+
+    fn scores(&mut self, batch: &Batch, stop: Option<&Stop<'_>>) -> Result<Rows, ModelError> {
+        self.check_decoder()?;
+        let width = self.model.config().vocabulary;
+        let vectors = self.vectors(batch, stop)?;
+        let compute = self.machine.compute(stop);
         Ok(Rows {
             width,
-            numbers: self.model.logits(self.machine.compute(), &hidden.numbers),
+            numbers: self.model.logits(compute, &vectors.numbers),
         })
+    }
+
+    /// Whether a text of these tokens can be continued, as far as there is room.
+    ///
+    /// # Errors
+    ///
+    /// The model is an encoder, or does not have the tokens.
+    pub fn check_prompt(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        self.check_decoder()?;
+        tokens.iter().try_for_each(|&token| self.check_token(token))
+    }
+
+    fn check_decoder(&self) -> Result<(), ModelError> {
+        let config = self.model.config();
+        match config.encoder {
+            true => Err(ModelError::Unsupported(format!(
+                "{} models make vectors of texts and do not continue them",
+                config.architecture
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn check_token(&self, token: u32) -> Result<(), ModelError> {
+        let vocabulary = self.model.config().vocabulary;
+        match token as usize >= vocabulary {
+            true => Err(ModelError::Batch(format!(
+                "there is no token {token}: the vocabulary has {vocabulary}"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Evaluates a batch; the rows are the model's last vectors, one per token wanted.
@@ -187,6 +240,10 @@ impl Context {
     ///
     /// As [`eval`](Context::eval).
     pub fn hidden(&mut self, batch: &Batch) -> Result<Rows, ModelError> {
+        self.vectors(batch, None)
+    }
+
+    fn vectors(&mut self, batch: &Batch, stop: Option<&Stop<'_>>) -> Result<Rows, ModelError> {
         let config = self.model.config();
         let (width, encoder) = (config.embedding, config.encoder);
         if encoder {
@@ -200,7 +257,10 @@ impl Context {
         };
         let mut numbers = Vec::new();
         for tokens in batch.tokens().chunks(at_once) {
-            numbers.extend(self.step(tokens));
+            numbers.extend(self.step(tokens, stop));
+            if stop.is_some_and(Stop::seen) {
+                break;
+            }
         }
         Ok(Rows { width, numbers })
     }
@@ -215,12 +275,7 @@ impl Context {
             .map(|sequence| sequence.positions.last().copied())
             .collect();
         for token in batch {
-            if token.token as usize >= config.vocabulary {
-                return Err(ModelError::Batch(format!(
-                    "there is no token {}: the vocabulary has {}",
-                    token.token, config.vocabulary
-                )));
-            }
+            self.check_token(token.token)?;
             let Some(last) = last.get_mut(token.sequence) else {
                 return Err(ModelError::Batch(format!(
                     "there is no sequence {}: a context has {SEQUENCES}",
@@ -253,7 +308,7 @@ impl Context {
     }
 
     /// Evaluates tokens that have been checked; vectors of the wanted ones.
-    fn step(&mut self, batch: &[BatchToken]) -> Vec<f32> {
+    fn step(&mut self, batch: &[BatchToken], stop: Option<&Stop<'_>>) -> Vec<f32> {
         let (mut tokens, mut positions, mut cells) = (Vec::new(), Vec::new(), Vec::new());
         let mut spans: Vec<(usize, Range<usize>)> = Vec::new();
         let mut outputs = Vec::new();
@@ -277,7 +332,7 @@ impl Context {
             spans: &spans,
             outputs: &outputs,
         };
-        let compute = self.machine.compute();
+        let compute = self.machine.compute(stop);
         forward(&self.model, compute, &mut self.cache, &self.ropes, &step)
     }
 
@@ -371,6 +426,19 @@ impl Context {
         self.len(sequence) == 0
     }
 
+    /// Tokens stored for these sequences; what several of them share counts once.
+    pub fn stored(&self, sequences: impl IntoIterator<Item = usize>) -> usize {
+        self.cache.stored(sequences)
+    }
+
+    /// Tokens of a sequence, at these positions, that are stored for others too.
+    pub fn shared(&self, sequence: usize, positions: Range<u32>) -> usize {
+        match sequence < SEQUENCES {
+            true => self.cache.shared(sequence, &positions),
+            false => 0,
+        }
+    }
+
     /// Forgets positions of a sequence.
     pub fn remove(&mut self, sequence: usize, positions: Range<u32>) {
         if sequence < SEQUENCES {
@@ -454,6 +522,13 @@ impl Context {
     /// Forgets all sequences.
     pub fn clear(&mut self) {
         self.cache.clear();
+    }
+
+    /// Forgets all sequences and computes from now on as a context of `tokens` does, however much
+    /// this one has room for: some models turn positions by other angles where texts may be long.
+    pub fn clear_for(&mut self, tokens: usize) {
+        self.cache.clear();
+        self.ropes = ropes(&self.model, tokens);
     }
 }
 

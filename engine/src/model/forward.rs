@@ -44,7 +44,8 @@ struct Pass<'a> {
     angles: [Angles; 2],
 }
 
-/// The vectors of the step's outputs after the last layer and its normalisation.
+/// The vectors of the step's outputs after the last layer and its normalisation; nothing of use if
+/// it was stopped.
 pub(super) fn forward(
     model: &Model,
     compute: Compute<'_>,
@@ -65,6 +66,9 @@ pub(super) fn forward(
     };
     let mut stream = pass.embed();
     for no in 0..model.layers.len() {
+        if compute.stopped() {
+            break;
+        }
         pass.layer(no, cache, &mut stream);
     }
     normed(&model.output_norm, stream)
@@ -205,7 +209,7 @@ impl Pass<'_> {
             causal: config.causal,
         };
         attention(
-            self.compute.pool,
+            self.compute,
             &how,
             &spans,
             self.step.positions,

@@ -7,9 +7,8 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::KvStore;
 use super::disjoint::Disjoint;
-use crate::threads::Pool;
+use super::{Compute, KvStore};
 
 /// Cells converted at a time.
 const BLOCK: usize = 32;
@@ -63,7 +62,7 @@ thread_local! {
 /// `out` becomes the attention of each token's `queries`. `token_positions` holds the position of
 /// every token of the batch.
 pub fn attention(
-    pool: &Pool,
+    compute: Compute<'_>,
     attention: &Attention<'_>,
     spans: &[Span<'_>],
     token_positions: &[u32],
@@ -81,7 +80,7 @@ pub fn attention(
         .collect();
     let kv_heads = attention.keys.heads();
     let out = Disjoint::new(out);
-    pool.run(units.len() * kv_heads, &|chunk| {
+    compute.run(units.len() * kv_heads, &|chunk| {
         let (unit, kv_head) = (&units[chunk / kv_heads], chunk % kv_heads);
         SCRATCH.with_borrow_mut(|scratch| {
             attention.unit(unit, kv_head, token_positions, queries, &out, scratch);
@@ -237,8 +236,17 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KvType;
+    use super::super::{KvType, Products};
     use super::*;
+    use crate::threads::Pool;
+
+    fn compute(pool: &Pool) -> Compute<'_> {
+        Compute {
+            pool,
+            products: Products::Exact,
+            stop: None,
+        }
+    }
 
     fn wave(len: usize, step: f32) -> Vec<f32> {
         (0..len).map(|i| (i as f32 * step).sin()).collect()
@@ -331,7 +339,7 @@ mod tests {
             };
             let mut out = vec![0.0; 40 * heads * value_len];
             attention(
-                &Pool::new(2),
+                compute(&Pool::new(2)),
                 &a,
                 &[span(0..40)],
                 &tokens,
@@ -348,7 +356,7 @@ mod tests {
                 );
                 let mut alone = vec![0.0; heads * value_len];
                 attention(
-                    &Pool::new(1),
+                    compute(&Pool::new(1)),
                     &a,
                     &[span(0..1)],
                     &tokens[t..=t],

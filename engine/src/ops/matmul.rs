@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::Matrix;
+use super::Stop;
 use super::disjoint::Disjoint;
 use crate::quant::{self, Activations};
 use crate::threads::Pool;
@@ -52,6 +53,27 @@ pub struct Compute<'a> {
     pub pool: &'a Pool,
     /// The way.
     pub products: Products,
+    /// What ends it before it is done. Results are of no use then.
+    pub stop: Option<&'a Stop<'a>>,
+}
+
+impl Compute<'_> {
+    /// Calls `work` with each number below `chunks`, on all threads, unless it is to stop.
+    pub fn run(&self, chunks: usize, work: &(dyn Fn(usize) + Sync)) {
+        match self.stop {
+            None => self.pool.run(chunks, work),
+            Some(stop) => self.pool.run(chunks, &|chunk| {
+                if !stop.look() {
+                    work(chunk);
+                }
+            }),
+        }
+    }
+
+    /// Whether something was left out, so that the results are of no use.
+    pub fn stopped(&self) -> bool {
+        self.stop.is_some_and(Stop::seen)
+    }
 }
 
 /// `out` becomes the product of `weight` with each of the vectors in `x`, one after the other.
@@ -101,7 +123,7 @@ pub fn matmul_grouped(
     };
     let panels = rows.div_ceil(PANEL);
     let out = Disjoint::new(out);
-    compute.pool.run(panels * groups.len(), &|chunk| {
+    compute.run(panels * groups.len(), &|chunk| {
         let (group, panel) = (&groups[chunk / panels], chunk % panels);
         let panel = Panel {
             matrix: &matrices[group.matrix],
@@ -277,6 +299,7 @@ mod tests {
         Compute {
             pool,
             products: Products::Exact,
+            stop: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod matmul;
 mod matrix;
 mod norm;
 mod rope;
+mod stop;
 
 pub use activation::Activation;
 pub use attention::{Attention, Span, attention};
@@ -19,3 +20,4 @@ pub use matmul::{Compute, Group, Products, matmul, matmul_grouped};
 pub use matrix::Matrix;
 pub use norm::{Norm, NormKind};
 pub use rope::{RopeStyle, RopeTable, Rotation};
+pub use stop::Stop;

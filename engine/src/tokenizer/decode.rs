@@ -1,6 +1,6 @@
 //! Token ids to text: whole, or as they come.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 
 use super::lexicon::Lexicon;
 use super::spm::SPACE;
@@ -83,21 +83,10 @@ impl Tokenizer {
     }
 
     /// A decoder for ids that come one by one.
-    pub fn decoder(&self, special: bool) -> Decoder<'_> {
+    pub fn decoder(&self, special: bool) -> Decoder<&Tokenizer> {
         Decoder {
-            tokenizer: self,
-            special,
             start: Start::new(self),
-            pending: Vec::new(),
-        }
-    }
-
-    /// Like [`Tokenizer::decoder`], for ids that go on after other text: a space that begins the
-    /// first token is kept.
-    pub fn decoder_within(&self, special: bool) -> Decoder<'_> {
-        Decoder {
-            start: Start { strips: false },
-            ..self.decoder(special)
+            ..Decoder::within(self, special)
         }
     }
 }
@@ -126,19 +115,30 @@ impl Start {
 
 /// Turns ids into text as they come. A character whose bytes are not all there yet is held back.
 #[derive(Clone, Debug)]
-pub struct Decoder<'t> {
-    tokenizer: &'t Tokenizer,
+pub struct Decoder<T> {
+    tokenizer: T,
     special: bool,
     start: Start,
     pending: Vec<u8>,
 }
 
-impl Decoder<'_> {
+impl<T: Borrow<Tokenizer>> Decoder<T> {
+    /// Like [`Tokenizer::decoder`], for ids that go on after other text: a space that begins the
+    /// first token is kept.
+    pub fn within(tokenizer: T, special: bool) -> Decoder<T> {
+        Decoder {
+            tokenizer,
+            special,
+            start: Start { strips: false },
+            pending: Vec::new(),
+        }
+    }
+
     /// Takes the next id and returns the text that is certain now. Bytes that can never become a
     /// character are U+FFFD, as in [`Tokenizer::decode`]; all texts and [`Decoder::finish`] together
     /// are what that returns.
     pub fn push(&mut self, id: u32) -> String {
-        let piece = self.tokenizer.piece(id, self.special);
+        let piece = self.tokenizer.borrow().piece(id, self.special);
         let piece = self.start.strip(piece);
         self.pending.extend_from_slice(piece);
         let mut text = String::new();

@@ -1,6 +1,7 @@
 //! Contexts: what must not change a result, and what sequences can do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aienv_engine::model::{
     Batch, BatchToken, Context, ContextOptions, ModelError, Pooling, memory_needs,
@@ -149,6 +150,37 @@ fn a_prefix_can_be_shared_and_a_tail_dropped() {
         assert_eq!(context.size() - context.free(), 24 + 24 - 4);
         context.clear();
         assert_eq!(context.free(), context.size());
+    }
+}
+
+/// Wherever an evaluation is given up, it leaves no trace.
+#[test]
+fn what_is_given_up_was_never_there() {
+    for case in some() {
+        let wanted = case.run(&mut case.context(2, KvType::F16));
+        let width = case.model.config().vocabulary;
+        let (first, rest) = case.tokens.split_at(6);
+        let batch = Batch::all(rest, 2, 6);
+        let mut context = case.context(2, KvType::F16);
+        context.eval(&Batch::all(first, 2, 0)).unwrap();
+        let free = context.free();
+        let mut looks = 0;
+        let rows = loop {
+            let left = AtomicUsize::new(looks);
+            let enough = || {
+                let less = |left: usize| left.checked_sub(1);
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                    .is_err()
+            };
+            if let Some(rows) = context.eval_unless(&batch, &enough).unwrap() {
+                break rows;
+            }
+            assert_eq!((context.len(2), context.free()), (6, free));
+            looks += 1;
+        };
+        // It was given up in every layer.
+        assert!(looks > 10, "{}: {looks} looks", case.name);
+        assert_eq!(rows.numbers(), &wanted[6 * width..], "{}", case.name);
     }
 }
 
