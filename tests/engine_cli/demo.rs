@@ -10,7 +10,7 @@ const PLAN: &str = "`aienv plan TOOL` shows what would be installed, how big it 
                     installs nothing.";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("engine/demo")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo")
 }
 
 /// What `aienv chat --demo` says to these lines.

@@ -12,8 +12,8 @@ use aienv_engine::{
 
 use crate::cli::{Context, Failure, output};
 
-/// The demonstration model; `engine/demo` says what it is and makes it.
-const DEMO: &[u8] = include_bytes!("../../../engine/demo/demo.gguf");
+/// The demonstration model; `demo/README.md` says what it is, and `demo/train.py` makes it.
+const DEMO: &[u8] = include_bytes!("../../../demo/demo.gguf");
 
 /// Which model is to be run.
 #[derive(clap::Args, Clone, Debug)]

@@ -5,7 +5,7 @@ import re
 import tomllib
 
 HERE = pathlib.Path(__file__).parent
-MANIFESTS = HERE.parent.parent / "manifests"
+MANIFESTS = HERE.parent / "manifests"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Where a letter is, and which ones lie beside it: slips of the finger.
 ROWS = ["qwertyuiop", "asdfghjkl", "zxcvbnm"]
