@@ -3,17 +3,13 @@
 use serde::Serialize;
 
 use super::error::ModelError;
-use super::family::{self, Family, HeadNorm, NormPlacement, WindowRope, Windows};
+use super::family::{self, Family, HeadNorm, NormPlacement, Windows};
+use super::keys::{MOST_CONTEXT, MOST_LAYERS, MOST_WIDTH, Reader};
 use super::pooling::Pooling;
 use crate::gguf::{Array, Metadata, MetadataError, Value};
 use crate::ops::{Activation, NormKind, Rotation};
 
 pub use super::family::Routing;
-
-/// Bounds that no model comes near; they keep products of them within range.
-const MOST_LAYERS: u64 = 4096;
-const MOST_WIDTH: u64 = 1 << 22;
-const MOST_CONTEXT: u64 = 1 << 31;
 
 /// Everything about a model but its weights.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -146,11 +142,6 @@ impl Config {
     }
 }
 
-struct Reader<'a> {
-    metadata: &'a Metadata,
-    family: &'static Family,
-}
-
 impl Reader<'_> {
     fn config(&self) -> Result<Config, ModelError> {
         let family = self.family;
@@ -193,7 +184,7 @@ impl Reader<'_> {
                 .transpose()?,
             rope,
             learned_positions: family.rope.is_none(),
-            attention_scale: match self.number("attention.scale")? {
+            attention_scale: match self.own_number("attention.scale")? {
                 Some(scale) if scale != 0.0 => scale,
                 _ => 1.0 / (key_lengths as f32).sqrt(),
             },
@@ -206,13 +197,13 @@ impl Reader<'_> {
             activation: family.activation,
             gated: family.gated,
             experts,
-            embedding_scale: match self.number("embedding_scale")? {
+            embedding_scale: match self.own_number("embedding_scale")? {
                 Some(scale) if scale != 0.0 => scale,
                 _ if family.embedding_by_root => (embedding as f32).sqrt(),
                 _ => 1.0,
             },
-            residual_scale: self.factor("residual_scale")?,
-            logit_scale: self.factor("logit_scale")?,
+            residual_scale: self.own_factor("residual_scale")?,
+            logit_scale: self.own_factor("logit_scale")?,
             logit_soft_cap: {
                 let default = if family.soft_cap_scores { 30.0 } else { 0.0 };
                 self.soft_cap("final_logit_softcapping", default)?
@@ -239,7 +230,7 @@ impl Reader<'_> {
 
     /// A bound; 0 stands for none.
     fn soft_cap(&self, key: &str, default: f32) -> Result<Option<f32>, ModelError> {
-        let cap = self.number(key)?.unwrap_or(default);
+        let cap = self.own_number(key)?.unwrap_or(default);
         Ok((cap > 0.0).then_some(cap))
     }
 
@@ -351,99 +342,8 @@ impl Reader<'_> {
                 false => shared,
             },
             routing: family.routing,
-            scale: self.factor("expert_weights_scale")?,
+            scale: self.own_factor("expert_weights_scale")?,
         }))
-    }
-
-    fn rope(&self, key_length: usize, context: usize) -> Result<Option<Rotation>, ModelError> {
-        let Some(style) = self.family.rope else {
-            return Ok(None);
-        };
-        if self.family.rope_switch && self.flag("rope.scaling.finetuned")? == Some(false) {
-            return Ok(None);
-        }
-        let dimensions = self
-            .size("rope.dimension_count", MOST_WIDTH)?
-            .unwrap_or(key_length);
-        if dimensions == 0 || dimensions > key_length || !dimensions.is_multiple_of(2) {
-            let wanted = format!("an even number up to the {key_length} of a head");
-            return Err(self.value("rope.dimension_count", dimensions, &wanted));
-        }
-        let base = self.number("rope.freq_base")?.unwrap_or(10_000.0);
-        if base <= 1.0 {
-            return Err(self.value("rope.freq_base", base, "greater than 1"));
-        }
-        let factor = match self.number("rope.scaling.factor")? {
-            Some(factor) => Some(factor),
-            None => self.number("rope.scale_linear")?,
-        };
-        let factor = f64::from(factor.filter(|&factor| factor > 0.0).unwrap_or(1.0));
-        let kind = self.text("rope.scaling.type")?.unwrap_or("linear");
-        let mut rotation = Rotation {
-            style,
-            dimensions,
-            base: base.into(),
-            scale: 1.0 / factor,
-            extrapolation: 0.0,
-            original_context: self
-                .size("rope.scaling.original_context_length", MOST_CONTEXT)?
-                .filter(|&length| length > 0)
-                .unwrap_or(context),
-            beta_fast: self
-                .number("rope.scaling.yarn_beta_fast")?
-                .unwrap_or(32.0)
-                .into(),
-            beta_slow: self
-                .number("rope.scaling.yarn_beta_slow")?
-                .unwrap_or(1.0)
-                .into(),
-            magnitude: f64::from(self.number("rope.scaling.attn_factor")?.unwrap_or(1.0)),
-        };
-        match kind {
-            "linear" | "longrope" => {}
-            "none" => rotation.scale = 1.0,
-            "yarn" => self.yarn(&mut rotation, factor)?,
-            other => {
-                let text = format!("rope scaling `{}` is not supported", other.escape_debug());
-                return Err(ModelError::Unsupported(text));
-            }
-        }
-        Ok(Some(rotation))
-    }
-
-    /// YaRN turns values a little larger, the more the context is extended.
-    fn yarn(&self, rotation: &mut Rotation, factor: f64) -> Result<(), ModelError> {
-        let extrapolation = self.number("rope.scaling.yarn_ext_factor")?;
-        rotation.extrapolation = extrapolation.filter(|&f| f >= 0.0).unwrap_or(1.0).into();
-        if rotation.extrapolation != 0.0 {
-            rotation.magnitude *= 1.0 + 0.1 * factor.max(1.0).ln();
-        } else {
-            let own = self.number("rope.scaling.yarn_attn_factor")?;
-            rotation.magnitude *= f64::from(own.unwrap_or(1.0));
-        }
-        Ok(())
-    }
-
-    fn window_rope(&self, rope: &Rotation) -> Result<Rotation, ModelError> {
-        let own_base = self
-            .number("rope.freq_base_swa")?
-            .map(f64::from)
-            .filter(|&base| base > 1.0);
-        let unscaled = Rotation {
-            scale: 1.0,
-            extrapolation: 0.0,
-            magnitude: 1.0,
-            ..rope.clone()
-        };
-        let (rotation, base) = match self.family.window_rope {
-            WindowRope::Same => (rope.clone(), rope.base),
-            WindowRope::Unscaled => (unscaled, rope.base),
-            WindowRope::Local => (unscaled, 10_000.0),
-        };
-        Ok(Rotation {
-            base: own_base.unwrap_or(base),
-            ..rotation
-        })
     }
 
     fn vocabulary(&self) -> Result<usize, ModelError> {
@@ -484,98 +384,5 @@ impl Reader<'_> {
                 return Err(ModelError::Unsupported(text));
             }
         })
-    }
-
-    fn key(&self, key: &str) -> String {
-        format!("{}.{key}", self.family.name)
-    }
-
-    /// A size up to `most`.
-    fn size(&self, key: &str, most: u64) -> Result<Option<usize>, ModelError> {
-        match self.metadata.count(&self.key(key))? {
-            Some(n) if n > most => Err(self.value(key, n, &format!("at most {most}"))),
-            Some(n) => Ok(Some(n.try_into().unwrap_or(usize::MAX))),
-            None => Ok(None),
-        }
-    }
-
-    /// A size from 1 to `most` that must be there.
-    fn required(&self, key: &str, most: u64) -> Result<usize, ModelError> {
-        match self.size(key, most)? {
-            Some(0) => Err(self.value(key, 0, &format!("1 to {most}"))),
-            Some(n) => Ok(n),
-            None => Err(MetadataError::Missing(self.key(key)).into()),
-        }
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f32>, ModelError> {
-        match self.metadata.number(&self.key(key))? {
-            Some(n) if !n.is_finite() => Err(self.value(key, n, "finite")),
-            number => Ok(number.map(|n| n as f32)),
-        }
-    }
-
-    /// A factor; 0 stands for none.
-    fn factor(&self, key: &str) -> Result<f32, ModelError> {
-        Ok(self.number(key)?.filter(|&n| n != 0.0).unwrap_or(1.0))
-    }
-
-    fn flag(&self, key: &str) -> Result<Option<bool>, ModelError> {
-        Ok(self.metadata.flag(&self.key(key))?)
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&str>, ModelError> {
-        Ok(self.metadata.text(&self.key(key))?)
-    }
-
-    /// One size for all layers, or a list with one each.
-    fn per_layer(&self, key: &str, count: usize) -> Result<Option<Vec<usize>>, ModelError> {
-        let full = self.key(key);
-        if let Some(Value::Array(list)) = self.metadata.get(&full) {
-            let list = self.list(&full, list, count)?;
-            if let Some(&large) = list.iter().find(|&&n| n > MOST_WIDTH) {
-                return Err(self.value(key, large, &format!("at most {MOST_WIDTH}")));
-            }
-            return Ok(Some(list.iter().map(|&n| n as usize).collect()));
-        }
-        Ok(self.size(key, MOST_WIDTH)?.map(|n| vec![n; count]))
-    }
-
-    /// A list of whole numbers with one for each layer.
-    fn list(&self, key: &str, list: &Array, count: usize) -> Result<Vec<u64>, ModelError> {
-        let numbers: Option<Vec<u64>> = match list {
-            Array::U8(v) => Some(v.iter().map(|&n| n.into()).collect()),
-            Array::U16(v) => Some(v.iter().map(|&n| n.into()).collect()),
-            Array::U32(v) => Some(v.iter().map(|&n| n.into()).collect()),
-            Array::U64(v) => Some(v.clone()),
-            Array::I8(v) => v.iter().map(|&n| n.try_into().ok()).collect(),
-            Array::I16(v) => v.iter().map(|&n| n.try_into().ok()).collect(),
-            Array::I32(v) => v.iter().map(|&n| n.try_into().ok()).collect(),
-            Array::I64(v) => v.iter().map(|&n| n.try_into().ok()).collect(),
-            Array::Bool(v) => Some(v.iter().map(|&n| n.into()).collect()),
-            _ => None,
-        };
-        // Some converters pad such lists beyond the last layer.
-        match numbers {
-            Some(mut numbers) if numbers.len() >= count => {
-                numbers.truncate(count);
-                Ok(numbers)
-            }
-            _ => Err(MetadataError::Value {
-                key: key.into(),
-                value: format!("a list of {} {}", list.len(), list.element_type()),
-                wanted: format!("whole numbers, one for each of the {count} layers"),
-            }
-            .into()),
-        }
-    }
-
-    fn value(&self, key: &str, value: impl ToString, wanted: &str) -> ModelError {
-        MetadataError::Value {
-            key: self.key(key),
-            value: value.to_string(),
-            wanted: wanted.into(),
-        }
-        .into()
     }
 }

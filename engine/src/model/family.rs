@@ -102,7 +102,18 @@ pub(super) struct Family {
     pub rope_switch: bool,
     /// No cache, no logits: every token sees every other, and the result is vectors.
     pub encoder: bool,
+    /// Keys that mean something in files of some architectures only. In others they are passed
+    /// over, as the reference implementation does: some converters write what no model has.
+    pub reads: &'static [&'static str],
 }
+
+/// What vectors and scores are multiplied by.
+const SCALES: &[&str] = &[
+    "attention.scale",
+    "embedding_scale",
+    "residual_scale",
+    "logit_scale",
+];
 
 const LLAMA: Family = Family {
     name: "llama",
@@ -125,6 +136,7 @@ const LLAMA: Family = Family {
     soft_cap_scores: false,
     rope_switch: false,
     encoder: false,
+    reads: &[],
 };
 
 const QWEN2: Family = Family {
@@ -149,6 +161,7 @@ const GEMMA: Family = Family {
 const GRANITE: Family = Family {
     name: "granite",
     rope_switch: true,
+    reads: SCALES,
     ..LLAMA
 };
 
@@ -189,6 +202,11 @@ const FAMILIES: &[Family] = &[
         },
         soft_cap_scores: true,
         scale_by_embedding: Some(46),
+        reads: &[
+            "attn_logit_softcapping",
+            "final_logit_softcapping",
+            "rope.freq_base_swa",
+        ],
         ..GEMMA
     },
     Family {
@@ -201,6 +219,7 @@ const FAMILIES: &[Family] = &[
         window_rope: WindowRope::Local,
         head_norm: HeadNorm::PerHead,
         scale_by_embedding: Some(62),
+        reads: &["final_logit_softcapping", "rope.freq_base_swa"],
         ..GEMMA
     },
     // Its files name a window, but older converters wrote a wrong one; it is passed over, as by the
@@ -212,6 +231,7 @@ const FAMILIES: &[Family] = &[
     GRANITE,
     Family {
         name: "granitemoe",
+        rope_switch: false,
         always_experts: true,
         ..GRANITE
     },
@@ -250,6 +270,7 @@ const FAMILIES: &[Family] = &[
         sinks: true,
         activation: Activation::SwigluOai,
         always_experts: true,
+        reads: &["rope.freq_base_swa"],
         ..QWEN2
     },
     BERT,

@@ -15,11 +15,14 @@ mod context;
 mod error;
 mod family;
 mod forward;
+mod keys;
 mod layers;
 mod load;
 mod memory;
 mod moe;
 mod pooling;
+mod rotation;
+mod tensors;
 
 pub use batch::{Batch, BatchToken};
 pub use config::{Config, ExpertConfig, LayerConfig, Routing};
