@@ -260,4 +260,100 @@ def encoders():
     yield encoder("nomic-bert-fused", "nomic-bert", norms + FUSED + GATED, keys={"rope.freq_base": 1000.0})
 
 
-MODELS = (llamas, qwens, gemmas, others, encoders)
+def families():
+    """Architectures that differ from others in a few parts."""
+    for arch, keys in (("qwen2vl", [2, 1, 1, 0]), ("qwen3vl", [4, 2, 2, 0]), ("qwen3vlmoe", [4, 2, 2, 0])):
+        parts = NORMS + QKV + (EXPERTS if "moe" in arch else GATED)
+        third = ["attn_q_norm", "attn_k_norm"] if "3" in arch else []
+        yield Model(arch, arch, parts=parts + third, more=top(), keys={"rope.dimension_sections": keys},
+                    biases=[] if third else QKV[:3], experts=4 if "moe" in arch else 0,
+                    **({} if third else dict(key=8, value=8)))
+    yarn = scaling("yarn", 8, 16, yarn_beta_fast=8.0, yarn_beta_slow=0.5, yarn_log_multiplier=1.0)
+    yield Model("mistral3-plain", "mistral3", more=top())
+    yield Model("mistral3-yarn", "mistral3", more=top(), keys=yarn | {"attention.temperature_scale": 0.3})
+    yield Model("mistral3-half-log", "mistral3", more=top(), keys=yarn | {"rope.scaling.yarn_log_multiplier": 0.5})
+    yield Model("smollm3", "smollm3", layers=5, more=top(output=False))
+    yield Model("internlm2", "internlm2", more=top(), key=8, value=8)
+    yield Model("ernie4_5", "ernie4_5", more=top(output=False))
+    moe = NORMS + QKV + EXPERTS
+    dense_first = lambda rest, after: (lambda layer: rest + (GATED if layer == 0 else after))
+    rest, bias = NORMS + QKV, ["exp_probs_b"]
+    yield Model("ernie4_5-moe", "ernie4_5-moe", layers=4, more=top(), experts=4, keys={
+        "leading_dense_block_count": 1, "interleave_moe_layer_step": 1, "expert_shared_feed_forward_length": 48,
+    }, per_layer=dense_first(rest, EXPERTS + SHARED + bias))
+    yield Model("arcee", "arcee", parts=NORMS + QKV + PLAIN, more=top())
+    layer = dict(layer_norm=True, key=8, value=8)
+    yield Model("nemotron", "nemotron", parts=NORMS + QKV + PLAIN, more=top(norm_bias=True), norm_biases=True,
+                keys={"rope.dimension_count": 4}, **layer)
+    yield Model("seed_oss", "seed_oss", parts=["attn_norm", "post_attention_norm"] + QKV + GATED, more=top(), biases=QKV[:3])
+    yield Model("exaone", "exaone", more=top(), given={"rope_freqs.weight": [1, 1.5, 2, 4]}, key=8, value=8)
+    norms = ["attn_q_norm", "attn_k_norm"]
+    yield Model("exaone4", "exaone4", parts=AFTER + QKV + GATED + norms, key=8, value=8, more=top())
+    yield Model("exaone4-32b", "exaone4", layers=64, parts=AFTER + QKV + GATED + norms, key=8, value=8, more=top(), keys={
+        "attention.sliding_window": 8, "attention.sliding_window_pattern": [(i + 1) % 4 != 0 for i in range(64)]})
+    alone = ["attn_norm"] + QKV + GATED
+    yield Model("command-r", "command-r", parts=alone, more=top(output=False), keys={"logit_scale": 0.0625}, **layer)
+    own = {"attn_q_norm": (4, 8), "attn_k_norm": (2, 8)}
+    yield Model("command-r-plus", "command-r", layers=64, parts=alone + list(own), shapes=own, more=top(output=False),
+                keys={"logit_scale": 0.8}, **layer)
+    yield Model("cohere2", "cohere2", layers=5, parts=alone, more=top(output=False),
+                keys={"logit_scale": 0.25, "attention.sliding_window": 8}, **layer)
+    up = {"ffn_up": (128, 32)}
+    yield Model("glm4", "glm4", parts=NORMS + AFTER + QKV + PLAIN, shapes=up, more=top(), biases=QKV[:3],
+                keys={"rope.dimension_count": 8})
+    rest = ["attn_norm", "post_attention_norm"] + QKV
+    routed = {"leading_dense_block_count": 1, "expert_shared_count": 1, "expert_weights_scale": 2.5,
+              "expert_weights_norm": True, "expert_gating_func": 2}
+    named, short = dict(more=top(), experts=8, shared=32), dict(key=8, value=8)
+    yield Model("glm4moe", "glm4moe", layers=3, keys=routed | {"rope.dimension_count": 8}, biases=QKV[:3],
+                per_layer=dense_first(rest, EXPERTS + SHARED + bias), **named)
+    yield Model("glm4moe-norms", "glm4moe", layers=3, keys=routed | {"rope.dimension_count": 8},
+                per_layer=dense_first(rest + norms, EXPERTS + SHARED + bias), **named)
+    rest = NORMS + QKV + norms
+    for name, changed in (("", {}), ("-softmax", {"expert_gating_func": 1}), ("-sum", {"expert_weights_norm": False})):
+        yield Model(f"dots1{name}", "dots1", layers=3, keys=routed | changed,
+                    per_layer=dense_first(rest, EXPERTS + SHARED + bias), kv=4, **short, **named)
+    yield from deepseeks(routed, named, dense_first)
+    rows = {"attn_q_norm": (32,), "attn_k_norm": (32,)}
+    yield Model("olmoe", "olmoe", kv=4, **short, parts=moe + list(rows), shapes=rows, more=top(), experts=4, expert=64)
+    yield Model("hunyuan-dense", "hunyuan-dense", parts=LLAMA + norms, more=top(output=False))
+    yield Model("hunyuan-moe", "hunyuan-moe", parts=moe + SHARED + norms, more=top(), experts=4, expert=64, shared=48,
+                keys={"expert_shared_feed_forward_length": 48})
+    more = top(norm_bias=True, bias=True)
+    yield Model("phi2", "phi2", parts=["attn_norm"] + FUSED + PLAIN, more=more, biases=FUSED + PLAIN, norm_biases=True,
+                keys={"rope.dimension_count": 4}, **layer, kv=4)
+    place = [("position_embd.weight", (128, 32))]
+    for arch, heads in (("gpt2", 4), ("starcoder", 1)):
+        yield Model(arch, arch, parts=NORMS + FUSED + PLAIN, more=top(norm_bias=True, output=False, more=place),
+                    biases=FUSED + PLAIN, norm_biases=True, kv=heads, **layer)
+
+
+def deepseeks(routed, named, dense_first):
+    rank, turned, plain, value, heads = 16, 8, 12, 20, 4
+    key = plain + turned
+    short = {"attn_kv_a_mqa": (rank + turned, 32), "attn_kv_a_norm": (rank,), "attn_output": (32, heads * value)}
+    direct = {"attn_q": (heads * key, 32)}
+    longer = {"attn_q_a": (24, 32), "attn_q_a_norm": (24,), "attn_q_b": (heads * key, 24)}
+    halves = {"attn_k_b": (heads, rank, plain), "attn_v_b": (heads, value, rank)}
+    whole = {"attn_kv_b": (heads * (plain + value), rank)}
+    keys = routed | {"attention.kv_lora_rank": rank, "rope.dimension_count": turned}
+    new = {"attention.key_length_mla": key, "attention.value_length_mla": value}
+    bias = ["exp_probs_b"]
+    softmax = {"expert_gating_func": 1, "expert_weights_norm": False, "expert_weights_scale": 1.0}
+    yarn = scaling("yarn", 40, 16, yarn_log_multiplier=0.0707)
+    groups = {"expert_group_count": 4, "expert_group_used_count": 2}
+    for name, layers, queries, made, changed, extra in (
+        ("v2-lite", 27, direct, halves, new | softmax, []),
+        ("v2-lite-old", 27, direct, whole, softmax | yarn, []),
+        ("v2", 3, longer, halves, new | softmax | yarn | {"attention.q_lora_rank": 24}, []),
+        ("v3", 3, longer, halves, new | yarn | groups | {"attention.q_lora_rank": 24}, bias),
+        ("v3-log-1", 3, longer, halves, new | scaling("yarn", 40, 16, yarn_log_multiplier=0.1) | {"attention.q_lora_rank": 24}, bias),
+        ("v3-old", 3, longer, whole, groups | {"attention.q_lora_rank": 24}, bias),
+    ):
+        shapes = short | queries | made
+        lengths = dict(kv=1, key=rank + turned, value=rank) if made is halves else dict(kv=heads, key=key, value=value)
+        yield Model(f"deepseek2-{name}", "deepseek2", layers=layers, shapes=shapes, keys=keys | changed,
+                    per_layer=dense_first(NORMS + list(shapes), EXPERTS + SHARED + extra), **lengths, **named)
+
+
+MODELS = (llamas, qwens, gemmas, others, encoders, families)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::error::ModelError;
-use super::family::{self, Family, HeadNorm, NormPlacement, Windows};
+use super::family::{self, Family, HeadNorm, NormPlacement, Rotated, Windows};
 use super::keys::{MOST_CONTEXT, MOST_LAYERS, MOST_WIDTH, Reader};
 use super::pooling::Pooling;
 use crate::gguf::{Array, Metadata, MetadataError, Value};
@@ -44,8 +44,12 @@ pub struct Config {
     pub window_rope: Option<Rotation>,
     /// Whether positions are learned vectors.
     pub learned_positions: bool,
+    /// How keys and values are made from one short vector per token, in models that do so.
+    pub latent: Option<LatentConfig>,
     /// Products of queries and keys are multiplied by this.
     pub attention_scale: f32,
+    /// What queries are multiplied by, growing with the position.
+    pub position_scale: Option<PositionScale>,
     /// Attention scores are squeezed to within ± this.
     pub attention_soft_cap: Option<f32>,
     /// Whether attention has a score per head that stands for no token.
@@ -72,6 +76,9 @@ pub struct Config {
     pub encoder: bool,
     /// How the vectors of a text's tokens become one, where the file says so.
     pub pooling: Option<Pooling>,
+    /// Whether there are further layers, which are not used.
+    #[serde(skip)]
+    pub(super) has_unused_layers: bool,
     #[serde(skip)]
     pub(super) family: FamilyRef,
 }
@@ -97,6 +104,44 @@ pub struct LayerConfig {
     pub feed_forward: usize,
     /// Positions a token sees, its own included; none for all.
     pub window: Option<usize>,
+    /// Whether queries and keys are turned by their positions.
+    pub rotated: bool,
+    /// Whether the feed-forward block is made of experts.
+    pub routed: bool,
+}
+
+/// Latent attention: one short vector per token stands for the keys and values of all heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LatentConfig {
+    /// Length of the vector that queries are made from, where they are made from one.
+    pub query_rank: Option<usize>,
+    /// Length of the short vector.
+    pub rank: usize,
+    /// Length of a head's keys, as trained.
+    pub key: usize,
+    /// Length of a head's values, as trained.
+    pub value: usize,
+    /// How many numbers of a key are turned by the position; all heads share them.
+    pub turned: usize,
+    /// Whether the cache holds the short vectors, and not the keys and values of all heads.
+    pub short_cached: bool,
+}
+
+/// Queries are multiplied by `1 + factor · ln(1 + ⌊position / length⌋)`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PositionScale {
+    /// How fast it grows.
+    pub factor: f32,
+    /// Positions between steps.
+    pub length: usize,
+}
+
+impl PositionScale {
+    /// The multiplier at a position.
+    pub fn at(&self, position: u32) -> f32 {
+        let steps = position as usize / self.length.max(1);
+        1.0 + self.factor * (1.0 + steps as f32).ln()
+    }
 }
 
 /// Feed-forward blocks of which each token uses a few.
@@ -110,10 +155,23 @@ pub struct ExpertConfig {
     pub feed_forward: usize,
     /// Width of the expert that every token uses, if there is one.
     pub shared_feed_forward: Option<usize>,
-    /// How the chosen experts are weighed.
+    /// How scores become parts.
     pub routing: Routing,
+    /// Whether the parts of the chosen ones are raised to a sum of one.
+    pub sum_to_one: bool,
+    /// Groups of which only some are chosen from.
+    pub groups: Option<ExpertGroups>,
     /// The weights are multiplied by this.
     pub scale: f32,
+}
+
+/// Experts in groups of equal size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ExpertGroups {
+    /// Number of groups.
+    pub count: usize,
+    /// Groups that a token's experts may come from.
+    pub used: usize,
 }
 
 impl Config {
@@ -136,6 +194,7 @@ impl Config {
     /// The rotation of a layer's queries and keys.
     pub fn layer_rope(&self, layer: &LayerConfig) -> Option<&Rotation> {
         match layer.window {
+            _ if !layer.rotated => None,
             Some(_) => self.window_rope.as_ref(),
             None => self.rope.as_ref(),
         }
@@ -162,9 +221,10 @@ impl Reader<'_> {
         }
         let context = self.required("context_length", MOST_CONTEXT)?;
         let rope = self.rope(key_length, context)?;
+        let latent = self.latent(&layers, key_length, value_length)?;
         let key_lengths = match family.scale_by_embedding {
             Some(count) if count == layers.len() => by_heads,
-            _ => key_length,
+            _ => latent.map_or(key_length, |latent| latent.key),
         };
         Ok(Config {
             architecture: family.name,
@@ -186,8 +246,10 @@ impl Reader<'_> {
             learned_positions: family.rope.is_none(),
             attention_scale: match self.own_number("attention.scale")? {
                 Some(scale) if scale != 0.0 => scale,
-                _ => 1.0 / (key_lengths as f32).sqrt(),
+                _ => self.latent_magnitude()?.powi(2) / (key_lengths as f32).sqrt(),
             },
+            position_scale: self.position_scale(context)?,
+            latent,
             attention_soft_cap: match family.soft_cap_scores {
                 true => self.soft_cap("attn_logit_softcapping", 50.0)?,
                 false => None,
@@ -203,7 +265,10 @@ impl Reader<'_> {
                 _ => 1.0,
             },
             residual_scale: self.own_factor("residual_scale")?,
-            logit_scale: self.own_factor("logit_scale")?,
+            logit_scale: match self.own_factor("logit_scale")? {
+                factor if family.logits_multiplied => 1.0 / factor,
+                divisor => divisor,
+            },
             logit_soft_cap: {
                 let default = if family.soft_cap_scores { 30.0 } else { 0.0 };
                 self.soft_cap("final_logit_softcapping", default)?
@@ -214,6 +279,9 @@ impl Reader<'_> {
             },
             encoder: family.encoder,
             pooling: self.pooling()?,
+            has_unused_layers: self
+                .own_size("nextn_predict_layers", MOST_LAYERS)?
+                .is_some_and(|count| count > 0),
             layers,
             family: FamilyRef(family),
         })
@@ -236,6 +304,14 @@ impl Reader<'_> {
 
     fn layers(&self) -> Result<Vec<LayerConfig>, ModelError> {
         let count = self.required("block_count", MOST_LAYERS)?;
+        // Layers behind the last that foretell a further token, and are not used.
+        let unused = self
+            .own_size("nextn_predict_layers", MOST_LAYERS)?
+            .unwrap_or(0);
+        let Some(count) = count.checked_sub(unused).filter(|&count| count > 0) else {
+            let wanted = format!("less than the {count} layers");
+            return Err(self.value("nextn_predict_layers", unused, &wanted));
+        };
         let heads = self
             .per_layer("attention.head_count", count)?
             .ok_or_else(|| MetadataError::Missing(self.key("attention.head_count")))?;
@@ -246,12 +322,20 @@ impl Reader<'_> {
             .per_layer("feed_forward_length", count)?
             .unwrap_or_else(|| vec![0; count]);
         let windows = self.windows(count)?;
+        let windowed = windows.iter().any(Option::is_some);
+        let routed = self.routed(count)?;
         let layers: Vec<LayerConfig> = (0..count)
             .map(|i| LayerConfig {
                 heads: heads[i],
                 kv_heads: kv_heads[i],
                 feed_forward: feed_forward[i],
                 window: windows[i],
+                rotated: match self.family.rotated {
+                    Rotated::All => true,
+                    Rotated::Windowed => windows[i].is_some() || !windowed,
+                    Rotated::AllBut(step) => (i + 1) % step != 0,
+                },
+                routed: routed[i],
             })
             .collect();
         for layer in &layers {
@@ -299,51 +383,6 @@ impl Reader<'_> {
             .iter()
             .map(|&limited| limited.then_some(distance))
             .collect())
-    }
-
-    fn experts(&self, layers: &[LayerConfig]) -> Result<Option<ExpertConfig>, ModelError> {
-        let family = self.family;
-        let Some(count) = self
-            .size("expert_count", MOST_WIDTH)?
-            .filter(|&count| count > 0)
-        else {
-            return match family.always_experts {
-                true => Err(MetadataError::Missing(self.key("expert_count")).into()),
-                false => Ok(None),
-            };
-        };
-        let used = self.required("expert_used_count", count as u64)?;
-        let width = layers[0].feed_forward;
-        let feed_forward = match self.size("expert_feed_forward_length", MOST_WIDTH)? {
-            Some(width) if width > 0 => width,
-            // Qwen's older files give the width of all used experts together, others that of one.
-            _ if family.name.starts_with("qwen") => width / used,
-            _ => width,
-        };
-        let shared = self
-            .size("expert_shared_feed_forward_length", MOST_WIDTH)?
-            .filter(|&n| n > 0);
-        let first_dense = self
-            .size("leading_dense_block_count", MOST_LAYERS)?
-            .unwrap_or(0);
-        if first_dense > 0 {
-            let text = format!(
-                "{} models whose first layers have no experts are not supported",
-                family.name
-            );
-            return Err(ModelError::Unsupported(text));
-        }
-        Ok(Some(ExpertConfig {
-            count,
-            used,
-            feed_forward,
-            shared_feed_forward: match family.shared_gate {
-                true => Some(shared.unwrap_or(width)),
-                false => shared,
-            },
-            routing: family.routing,
-            scale: self.own_factor("expert_weights_scale")?,
-        }))
     }
 
     fn vocabulary(&self) -> Result<usize, ModelError> {

@@ -501,7 +501,10 @@ impl Context {
         let tables: Vec<Option<&RopeTable>> = config
             .layers
             .iter()
-            .map(|layer| self.ropes.of(layer.window.is_some()))
+            .map(|layer| match layer.rotated {
+                true => self.ropes.of(layer.window.is_some()),
+                false => None,
+            })
             .collect();
         self.cache.shift(sequence, positions, delta, &tables);
         Ok(())

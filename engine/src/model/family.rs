@@ -27,21 +27,33 @@ pub enum HeadNorm {
     None,
     /// Each head by itself, all with the same weights.
     PerHead,
+    /// The same, in some of the models.
+    PerHeadIfThere,
     /// All heads of a token together.
     WholeRow,
     /// Each head by itself with its own weights, in some of the models.
     OwnWeights,
 }
 
-/// How the experts of a token are weighed.
+/// How the scores of experts become their parts of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Routing {
-    /// Softmax over all experts; the chosen ones keep their part.
-    SoftmaxAll,
-    /// Softmax over all experts; the parts of the chosen ones are raised to a sum of one. The same
-    /// as a softmax over the chosen ones.
-    SoftmaxChosen,
+    /// Softmax over all experts.
+    Softmax,
+    /// The sigmoid of each.
+    Sigmoid,
+}
+
+/// Which layers turn queries and keys by their positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rotated {
+    /// All.
+    All,
+    /// Those with a window, in models that have windows.
+    Windowed,
+    /// All but every so many-th.
+    AllBut(usize),
 }
 
 /// Which layers look back over a limited distance.
@@ -80,16 +92,25 @@ pub(super) struct Family {
     pub may_be_parallel: bool,
     /// `None`: positions are learned vectors.
     pub rope: Option<RopeStyle>,
+    pub rotated: Rotated,
     pub windows: Windows,
     pub window_rope: WindowRope,
     pub head_norm: HeadNorm,
+    /// Queries and keys are normalised after they have been turned, not before.
+    pub head_norm_after_rope: bool,
+    /// Keys and values are made from one short vector per token (DeepSeek's latent attention).
+    pub latent: bool,
     /// Attention has a score per head that stands for no token.
     pub sinks: bool,
     pub activation: Activation,
     pub gated: bool,
     pub routing: Routing,
+    /// The parts of the chosen experts are raised to a sum of one.
+    pub sum_to_one: bool,
     /// Every model of the family has experts.
     pub always_experts: bool,
+    /// Every model of the family that has experts has one that every token uses.
+    pub always_shared: bool,
     /// The output of shared experts is multiplied by a gate of its own.
     pub shared_gate: bool,
     /// Embeddings are multiplied by the root of their length.
@@ -98,6 +119,8 @@ pub(super) struct Family {
     /// its heads, and not by the length of a head.
     pub scale_by_embedding: Option<usize>,
     pub soft_cap_scores: bool,
+    /// Logits are multiplied by the file's factor; elsewhere they are divided by it.
+    pub logits_multiplied: bool,
     /// `finetuned = false` of the rope scaling turns rotation off.
     pub rope_switch: bool,
     /// No cache, no logits: every token sees every other, and the result is vectors.
@@ -122,18 +145,24 @@ const LLAMA: Family = Family {
     feed_forward_norm: "ffn_norm",
     may_be_parallel: false,
     rope: Some(RopeStyle::Neighbours),
+    rotated: Rotated::All,
     windows: Windows::Never,
     window_rope: WindowRope::Same,
     head_norm: HeadNorm::None,
+    head_norm_after_rope: false,
+    latent: false,
     sinks: false,
     activation: Activation::Silu,
     gated: true,
-    routing: Routing::SoftmaxChosen,
+    routing: Routing::Softmax,
+    sum_to_one: true,
     always_experts: false,
+    always_shared: false,
     shared_gate: false,
     embedding_by_root: false,
     scale_by_embedding: None,
     soft_cap_scores: false,
+    logits_multiplied: false,
     rope_switch: false,
     encoder: false,
     reads: &[],
@@ -165,6 +194,50 @@ const GRANITE: Family = Family {
     ..LLAMA
 };
 
+const COHERE: Family = Family {
+    name: "command-r",
+    norm: NormKind::Layer,
+    may_be_parallel: true,
+    head_norm: HeadNorm::OwnWeights,
+    logits_multiplied: true,
+    reads: &["logit_scale"],
+    ..LLAMA
+};
+
+const GPT2: Family = Family {
+    name: "gpt2",
+    norm: NormKind::Layer,
+    rope: None,
+    activation: Activation::Gelu,
+    gated: false,
+    ..LLAMA
+};
+
+/// What files of DeepSeek's kind say of experts.
+const ROUTED: &[&str] = &[
+    "leading_dense_block_count",
+    "expert_shared_count",
+    "expert_weights_scale",
+    "expert_weights_norm",
+    "expert_gating_func",
+];
+
+const DOTS: Family = Family {
+    name: "dots1",
+    head_norm: HeadNorm::PerHead,
+    sum_to_one: false,
+    always_experts: true,
+    reads: ROUTED,
+    ..QWEN2
+};
+
+const HUNYUAN: Family = Family {
+    name: "hunyuan-dense",
+    head_norm: HeadNorm::PerHead,
+    head_norm_after_rope: true,
+    ..QWEN2
+};
+
 const BERT: Family = Family {
     name: "bert",
     norm: NormKind::Layer,
@@ -181,8 +254,9 @@ const FAMILIES: &[Family] = &[
     QWEN2,
     Family {
         name: "qwen2moe",
-        routing: Routing::SoftmaxAll,
+        sum_to_one: false,
         always_experts: true,
+        always_shared: true,
         shared_gate: true,
         ..QWEN2
     },
@@ -272,6 +346,156 @@ const FAMILIES: &[Family] = &[
         always_experts: true,
         reads: &["rope.freq_base_swa"],
         ..QWEN2
+    },
+    // Text only.
+    Family {
+        name: "qwen2vl",
+        ..QWEN2
+    },
+    Family {
+        name: "qwen3vl",
+        ..QWEN3
+    },
+    Family {
+        name: "qwen3vlmoe",
+        always_experts: true,
+        ..QWEN3
+    },
+    Family {
+        name: "mistral3",
+        reads: &[
+            "attention.temperature_scale",
+            "rope.scaling.yarn_beta_fast",
+            "rope.scaling.yarn_beta_slow",
+            "rope.scaling.yarn_log_multiplier",
+        ],
+        ..LLAMA
+    },
+    Family {
+        name: "smollm3",
+        rotated: Rotated::AllBut(4),
+        ..LLAMA
+    },
+    Family {
+        name: "internlm2",
+        ..LLAMA
+    },
+    Family {
+        name: "ernie4_5",
+        ..LLAMA
+    },
+    Family {
+        name: "ernie4_5-moe",
+        always_experts: true,
+        reads: &["leading_dense_block_count", "interleave_moe_layer_step"],
+        ..LLAMA
+    },
+    Family {
+        name: "arcee",
+        activation: Activation::ReluSquared,
+        gated: false,
+        ..LLAMA
+    },
+    Family {
+        name: "nemotron",
+        norm: NormKind::Layer,
+        activation: Activation::ReluSquared,
+        gated: false,
+        ..QWEN2
+    },
+    Family {
+        name: "seed_oss",
+        feed_forward_norm: "post_attention_norm",
+        ..QWEN2
+    },
+    Family {
+        name: "exaone",
+        ..QWEN2
+    },
+    Family {
+        name: "exaone4",
+        placement: NormPlacement::After,
+        rotated: Rotated::Windowed,
+        windows: Windows::Pattern {
+            period: 4,
+            distance: None,
+        },
+        ..QWEN3
+    },
+    COHERE,
+    Family {
+        name: "cohere2",
+        rotated: Rotated::Windowed,
+        windows: Windows::Pattern {
+            period: 4,
+            distance: None,
+        },
+        head_norm: HeadNorm::None,
+        ..COHERE
+    },
+    Family {
+        name: "glm4",
+        placement: NormPlacement::BeforeAndAfter,
+        ..LLAMA
+    },
+    Family {
+        name: "glm4moe",
+        feed_forward_norm: "post_attention_norm",
+        head_norm: HeadNorm::PerHeadIfThere,
+        routing: Routing::Sigmoid,
+        reads: &[
+            "leading_dense_block_count",
+            "expert_shared_count",
+            "expert_weights_scale",
+            "expert_weights_norm",
+            "expert_gating_func",
+            "nextn_predict_layers",
+        ],
+        ..DOTS
+    },
+    DOTS,
+    Family {
+        name: "deepseek2",
+        rope: Some(RopeStyle::Neighbours),
+        head_norm: HeadNorm::None,
+        latent: true,
+        always_experts: false,
+        reads: &[
+            "leading_dense_block_count",
+            "expert_shared_count",
+            "expert_weights_scale",
+            "expert_weights_norm",
+            "expert_gating_func",
+            "rope.scaling.yarn_log_multiplier",
+        ],
+        ..DOTS
+    },
+    Family {
+        name: "olmoe",
+        head_norm: HeadNorm::WholeRow,
+        sum_to_one: false,
+        always_experts: true,
+        ..QWEN2
+    },
+    HUNYUAN,
+    Family {
+        name: "hunyuan-moe",
+        always_experts: true,
+        always_shared: true,
+        ..HUNYUAN
+    },
+    Family {
+        name: "phi2",
+        norm: NormKind::Layer,
+        may_be_parallel: true,
+        activation: Activation::Gelu,
+        gated: false,
+        ..QWEN2
+    },
+    GPT2,
+    Family {
+        name: "starcoder",
+        ..GPT2
     },
     BERT,
     Family {

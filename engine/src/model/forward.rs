@@ -1,7 +1,9 @@
 //! One pass through the layers.
 
 use super::cache::Cache;
-use super::layers::{FeedForward, Layer, Norms};
+use super::config::LayerConfig;
+use super::latent::Rows;
+use super::layers::{FeedForward, Inputs, Layer, Norms};
 use super::load::Model;
 use crate::ops::{Attention, Compute, Norm, RopeTable, Span, attention};
 
@@ -167,19 +169,11 @@ impl Pass<'_> {
     fn attend(&self, no: usize, layer: &Layer, cache: &mut Cache, input: &[f32]) -> Vec<f32> {
         let config = self.model.config();
         let (shape, weights) = (&config.layers[no], &layer.attention);
-        let mut queries = weights.query.apply(self.compute, input);
-        let mut keys = weights.key.apply(self.compute, input);
-        let values = weights.value.apply(self.compute, input);
-        for (norm, rows) in [
-            (&weights.query_norm, &mut queries),
-            (&weights.key_norm, &mut keys),
-        ] {
-            if let Some(norm) = norm {
-                norm.apply(rows);
-            }
-        }
-        self.turn(shape.window.is_some(), &mut queries);
-        self.turn(shape.window.is_some(), &mut keys);
+        let Rows {
+            queries,
+            keys,
+            values,
+        } = self.inputs(layer, shape, input);
         let stored = &mut cache.layers[no];
         let count = self.step.tokens.len();
         for (i, &cell) in self.step.cells.iter().enumerate() {
@@ -216,16 +210,71 @@ impl Pass<'_> {
             &queries,
             &mut out,
         );
-        out
+        match &weights.inputs {
+            Inputs::Plain { .. } => out,
+            Inputs::Latent(latent) => latent.values(self.compute, out),
+        }
     }
 
-    fn turn(&self, windowed: bool, rows: &mut [f32]) {
-        let (Some(table), Some(angles)) =
-            (self.ropes.of(windowed), &self.angles[usize::from(windowed)])
-        else {
+    /// Queries, keys and values, normalised and turned.
+    fn inputs(&self, layer: &Layer, shape: &LayerConfig, input: &[f32]) -> Rows {
+        let config = self.model.config();
+        let weights = &layer.attention;
+        let mut rows = match &weights.inputs {
+            Inputs::Latent(latent) => {
+                let turn = |rows: &mut [f32], head| self.turn(shape, head, rows);
+                latent.rows(self.compute, shape.heads, input, &turn)
+            }
+            Inputs::Plain { query, key, value } => Rows {
+                queries: query.apply(self.compute, input),
+                keys: key.apply(self.compute, input),
+                values: value.apply(self.compute, input),
+            },
+        };
+        for (norm, rows) in [
+            (&weights.query_norm, &mut rows.queries),
+            (&weights.key_norm, &mut rows.keys),
+        ] {
+            let normed = |rows: &mut [f32]| {
+                if let Some(norm) = norm {
+                    norm.apply(rows);
+                }
+            };
+            if config.latent.is_some() {
+                continue;
+            }
+            match config.family.0.head_norm_after_rope {
+                true => {
+                    self.turn(shape, config.key_length, rows);
+                    normed(rows);
+                }
+                false => {
+                    normed(rows);
+                    self.turn(shape, config.key_length, rows);
+                }
+            }
+        }
+        if let Some(scale) = &config.position_scale {
+            let width = rows.queries.len() / self.step.tokens.len();
+            let positions = self.step.positions;
+            for (row, &position) in rows.queries.chunks_exact_mut(width).zip(positions) {
+                let scale = scale.at(position);
+                row.iter_mut().for_each(|v| *v *= scale);
+            }
+        }
+        rows
+    }
+
+    /// Turns heads of `head` numbers by their tokens' positions.
+    fn turn(&self, shape: &LayerConfig, head: usize, rows: &mut [f32]) {
+        let windowed = shape.window.is_some();
+        let (true, Some(table), Some(angles)) = (
+            shape.rotated,
+            self.ropes.of(windowed),
+            &self.angles[usize::from(windowed)],
+        ) else {
             return;
         };
-        let head = self.model.config().key_length;
         let width = rows.len() / self.step.tokens.len();
         let angles = angles.chunks_exact(table.pairs());
         for (row, angles) in rows.chunks_exact_mut(width).zip(angles) {

@@ -45,9 +45,22 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether the architecture knows a key that only some know.
+    pub fn reads(&self, key: &str) -> bool {
+        self.family.reads.contains(&key)
+    }
+
+    /// A size that only some architectures know, up to `most`.
+    pub fn own_size(&self, key: &str, most: u64) -> Result<Option<usize>, ModelError> {
+        match self.reads(key) {
+            true => self.size(key, most),
+            false => Ok(None),
+        }
+    }
+
     /// A number that only some architectures know.
     pub fn own_number(&self, key: &str) -> Result<Option<f32>, ModelError> {
-        match self.family.reads.contains(&key) {
+        match self.reads(key) {
             true => self.number(key),
             false => Ok(None),
         }

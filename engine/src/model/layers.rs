@@ -1,6 +1,7 @@
 //! The weights of a layer.
 
 use super::config::ExpertConfig;
+use super::latent::Latent;
 use crate::ops::{Activation, Compute, Matrix, Norm};
 
 /// A matrix and what is added to its product.
@@ -48,13 +49,22 @@ pub(super) struct Norms {
 
 #[derive(Debug)]
 pub(super) struct AttentionWeights {
-    pub query: Linear,
-    pub key: Linear,
-    pub value: Linear,
+    pub inputs: Inputs,
     pub output: Linear,
     pub query_norm: Option<Norm>,
     pub key_norm: Option<Norm>,
     pub sinks: Option<Vec<f32>>,
+}
+
+/// What makes queries, keys and values.
+#[derive(Debug)]
+pub(super) enum Inputs {
+    Plain {
+        query: Linear,
+        key: Linear,
+        value: Linear,
+    },
+    Latent(Box<Latent>),
 }
 
 #[derive(Debug)]
@@ -97,6 +107,8 @@ pub(super) struct Experts {
     pub config: ExpertConfig,
     /// A score for each expert.
     pub router: Linear,
+    /// Added to the experts' parts when they are chosen.
+    pub selection_bias: Option<Vec<f32>>,
     pub gate: ExpertLinear,
     pub up: ExpertLinear,
     pub down: ExpertLinear,

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::config::{Config, ExpertConfig, LayerConfig};
+use super::config::{Config, ExpertConfig, LatentConfig, LayerConfig};
 use super::error::ModelError;
 use super::family::{HeadNorm, NormPlacement};
-use super::layers::{AttentionWeights, Dense, Experts, FeedForward, Layer, Linear, Norms, Shared};
+use super::latent::{Latent, LatentQuery, Lengthened};
+use super::layers::{AttentionWeights, Dense, Experts, FeedForward, Inputs, Layer, Linear, Norms, Shared};
 use super::tensors::Loader;
 use crate::gguf::{File, Tensor};
 use crate::ops::{Matrix, Norm};
@@ -112,10 +113,10 @@ impl Loader<'_> {
         Ok(Layer {
             attention: self.attention(&prefix, layer)?,
             feed_forward: match &self.config.experts {
-                Some(experts) => FeedForward::Experts(Box::new(self.experts(&prefix, experts)?)),
-                None => {
-                    FeedForward::Dense(Box::new(self.dense(&prefix, "", layer.feed_forward)?))
+                Some(experts) if layer.routed => {
+                    FeedForward::Experts(Box::new(self.experts(&prefix, experts)?))
                 }
+                _ => FeedForward::Dense(Box::new(self.dense(&prefix, "", layer.feed_forward)?)),
             },
             norms: self.norms(&prefix)?,
         })
@@ -157,34 +158,16 @@ impl Loader<'_> {
 
     fn attention(&self, prefix: &str, layer: &LayerConfig) -> Result<AttentionWeights, ModelError> {
         let config = self.config;
-        let queries = layer.heads * config.key_length;
-        let keys = layer.kv_heads * config.key_length;
-        let values = layer.kv_heads * config.value_length;
-        let fused = format!("{prefix}attn_qkv");
-        let (query, key, value) = if self.has(&format!("{fused}.weight")) {
-            let all = self.linear(&fused, config.embedding, queries + keys + values)?;
-            (
-                part(&all, 0, queries),
-                part(&all, queries, keys),
-                part(&all, queries + keys, values),
-            )
-        } else {
-            let linear =
-                |name: &str, rows| self.linear(&format!("{prefix}{name}"), config.embedding, rows);
-            (
-                linear("attn_q", queries)?,
-                linear("attn_k", keys)?,
-                linear("attn_v", values)?,
-            )
-        };
+        let value_length = config.latent.map_or(config.value_length, |l| l.value);
         let sinks = format!("{prefix}attn_sinks.weight");
         Ok(AttentionWeights {
-            query,
-            key,
-            value,
+            inputs: match &config.latent {
+                Some(latent) => Inputs::Latent(Box::new(self.latent(prefix, layer, latent)?)),
+                None => self.inputs(prefix, layer)?,
+            },
             output: self.linear(
                 &format!("{prefix}attn_output"),
-                layer.heads * config.value_length,
+                layer.heads * value_length,
                 config.embedding,
             )?,
             query_norm: self.head_norm(&format!("{prefix}attn_q_norm"), layer.heads)?,
@@ -196,13 +179,83 @@ impl Loader<'_> {
         })
     }
 
+    fn inputs(&self, prefix: &str, layer: &LayerConfig) -> Result<Inputs, ModelError> {
+        let config = self.config;
+        let queries = layer.heads * config.key_length;
+        let keys = layer.kv_heads * config.key_length;
+        let values = layer.kv_heads * config.value_length;
+        let fused = format!("{prefix}attn_qkv");
+        if self.has(&format!("{fused}.weight")) {
+            let all = self.linear(&fused, config.embedding, queries + keys + values)?;
+            return Ok(Inputs::Plain {
+                query: part(&all, 0, queries),
+                key: part(&all, queries, keys),
+                value: part(&all, queries + keys, values),
+            });
+        }
+        let linear =
+            |name: &str, rows| self.linear(&format!("{prefix}{name}"), config.embedding, rows);
+        Ok(Inputs::Plain {
+            query: linear("attn_q", queries)?,
+            key: linear("attn_k", keys)?,
+            value: linear("attn_v", values)?,
+        })
+    }
+
+    fn latent(
+        &self,
+        prefix: &str,
+        layer: &LayerConfig,
+        latent: &LatentConfig,
+    ) -> Result<Latent, ModelError> {
+        let (embedding, heads, rank) = (self.config.embedding, layer.heads, latent.rank);
+        let (queries, plain) = (heads * latent.key, latent.key - latent.turned);
+        let name = |part: &str| format!("{prefix}attn_{part}");
+        Ok(Latent {
+            config: *latent,
+            query: match latent.query_rank {
+                Some(short) => LatentQuery::Short {
+                    down: self.linear(&name("q_a"), embedding, short)?,
+                    norm: self.norm(&name("q_a_norm"), short)?,
+                    up: self.linear(&name("q_b"), short, queries)?,
+                },
+                None => LatentQuery::Direct(self.linear(&name("q"), embedding, queries)?),
+            },
+            short: self.linear(&name("kv_a_mqa"), embedding, rank + latent.turned)?,
+            short_norm: self.norm(&name("kv_a_norm"), rank)?,
+            lengthened: match latent.short_cached {
+                true => Lengthened::PerHead {
+                    queries: self.matrices(
+                        &format!("{}.weight", name("k_b")),
+                        plain,
+                        rank,
+                        heads,
+                    )?,
+                    values: self.matrices(
+                        &format!("{}.weight", name("v_b")),
+                        rank,
+                        latent.value,
+                        heads,
+                    )?,
+                },
+                false => Lengthened::Whole(self.linear(
+                    &name("kv_b"),
+                    rank,
+                    heads * (plain + latent.value),
+                )?),
+            },
+        })
+    }
+
     fn head_norm(&self, name: &str, heads: usize) -> Result<Option<Norm>, ModelError> {
         let head = self.config.key_length;
         let weight = format!("{name}.weight");
         let (group, shape) = match self.config.head_norm {
             HeadNorm::None => return Ok(None),
-            HeadNorm::OwnWeights if !self.has(&weight) => return Ok(None),
-            HeadNorm::PerHead => (head, vec![head]),
+            HeadNorm::OwnWeights | HeadNorm::PerHeadIfThere if !self.has(&weight) => {
+                return Ok(None);
+            }
+            HeadNorm::PerHead | HeadNorm::PerHeadIfThere => (head, vec![head]),
             HeadNorm::WholeRow => (head * heads, vec![head * heads]),
             HeadNorm::OwnWeights => (head, vec![head, heads]),
         };
@@ -249,6 +302,7 @@ impl Loader<'_> {
         Ok(Experts {
             config: *experts,
             router: self.linear(&format!("{prefix}ffn_gate_inp"), embedding, experts.count)?,
+            selection_bias: self.bias(&format!("{prefix}exp_probs_b"), &[experts.count])?,
             gate: linear("ffn_gate", embedding, width)?,
             up: linear("ffn_up", embedding, width)?,
             down: linear("ffn_down", width, embedding)?,

@@ -58,11 +58,11 @@ fn widest(config: &Config) -> u64 {
         let attention = layer.heads * (config.key_length + config.value_length)
             + layer.kv_heads * (config.key_length + config.value_length);
         let feed_forward = match &config.experts {
-            Some(experts) => {
+            Some(experts) if layer.routed => {
                 experts.used * (2 * experts.feed_forward + config.embedding)
                     + 2 * experts.shared_feed_forward.unwrap_or(0)
             }
-            None => 2 * layer.feed_forward,
+            _ => 2 * layer.feed_forward,
         };
         attention.max(feed_forward)
     };

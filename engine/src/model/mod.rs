@@ -16,16 +16,20 @@ mod error;
 mod family;
 mod forward;
 mod keys;
+mod latent;
 mod layers;
 mod load;
 mod memory;
 mod moe;
 mod pooling;
 mod rotation;
+mod routing;
 mod tensors;
 
 pub use batch::{Batch, BatchToken};
-pub use config::{Config, ExpertConfig, LayerConfig, Routing};
+pub use config::{
+    Config, ExpertConfig, ExpertGroups, LatentConfig, LayerConfig, PositionScale, Routing,
+};
 pub use context::{Context, ContextOptions, Rows, SEQUENCES};
 pub use error::ModelError;
 pub use family::architectures;

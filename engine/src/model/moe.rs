@@ -1,6 +1,6 @@
 //! Feed-forward blocks of which each token uses a few.
 
-use super::config::{ExpertConfig, Routing};
+use super::config::{ExpertConfig, ExpertGroups, Routing};
 use super::layers::{ExpertLinear, Experts};
 use crate::ops::{Compute, Group, matmul_grouped};
 
@@ -22,7 +22,7 @@ impl Experts {
             .chunks_exact(config.count)
             .enumerate()
             .flat_map(|(token, scores)| {
-                choose(scores, config)
+                choose(scores, self.selection_bias.as_deref(), config)
                     .into_iter()
                     .map(move |(expert, weight)| Use {
                         expert,
@@ -95,27 +95,64 @@ impl ExpertLinear {
     }
 }
 
-/// The experts with the greatest scores, of equal ones the first, and their weights.
-fn choose(scores: &[f32], config: &ExpertConfig) -> Vec<(usize, f32)> {
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut parts: Vec<(usize, f32)> = scores
-        .iter()
-        .map(|&score| (score - most).exp())
+/// Sums of parts below this are taken as this, as the reference implementation does.
+const LEAST_SUM: f32 = 6.103_515_6e-5;
+
+/// The experts of a token and their weights. `bias` is added to the parts for the choice alone.
+fn choose(scores: &[f32], bias: Option<&[f32]>, config: &ExpertConfig) -> Vec<(usize, f32)> {
+    let parts = parts(scores, config.routing);
+    // Scores, not their exponentials, decide where they can: small ones may all have become zero.
+    let mut ranks = match (bias, config.groups) {
+        (None, None) => scores.to_vec(),
+        _ => parts.clone(),
+    };
+    if let Some(bias) = bias {
+        ranks.iter_mut().zip(bias).for_each(|(r, b)| *r += b);
+    }
+    if let Some(groups) = config.groups {
+        leave_groups_out(&mut ranks, groups);
+    }
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| ranks[b].total_cmp(&ranks[a]).then(a.cmp(&b)));
+    order.truncate(config.used);
+    let total = match config.sum_to_one {
+        true => order.iter().map(|&i| parts[i]).sum::<f32>().max(LEAST_SUM),
+        false => 1.0,
+    };
+    let weight = |i: usize| (i, parts[i] / total * config.scale);
+    order.into_iter().map(weight).collect()
+}
+
+/// Each expert's part of a token.
+fn parts(scores: &[f32], routing: Routing) -> Vec<f32> {
+    match routing {
+        Routing::Softmax => {
+            let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut parts: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
+            let all: f32 = parts.iter().sum();
+            parts.iter_mut().for_each(|part| *part /= all);
+            parts
+        }
+        Routing::Sigmoid => scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect(),
+    }
+}
+
+/// Puts experts out of the choice but for those of the best groups, judged by the two best of each.
+fn leave_groups_out(ranks: &mut [f32], groups: ExpertGroups) {
+    let size = ranks.len() / groups.count;
+    let mut best: Vec<(usize, f32)> = ranks
+        .chunks_exact(size)
+        .map(|group| {
+            let mut group = group.to_vec();
+            group.sort_by(|a, b| b.total_cmp(a));
+            group.iter().take(2).sum()
+        })
         .enumerate()
         .collect();
-    let all: f32 = parts.iter().map(|(_, part)| part).sum();
-    // Scores, not their exponentials, decide: small ones may all have become zero.
-    parts.sort_by(|a, b| scores[b.0].total_cmp(&scores[a.0]).then(a.0.cmp(&b.0)));
-    parts.truncate(config.used);
-    let chosen: f32 = parts.iter().map(|(_, part)| part).sum();
-    let total = match config.routing {
-        Routing::SoftmaxAll => all,
-        Routing::SoftmaxChosen => chosen,
-    };
-    for (_, part) in &mut parts {
-        *part = *part / total * config.scale;
+    best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    for &(group, _) in &best[groups.used..] {
+        ranks[group * size..(group + 1) * size].fill(f32::NEG_INFINITY);
     }
-    parts
 }
 
 #[cfg(test)]
@@ -129,7 +166,9 @@ mod tests {
             used: 2,
             feed_forward: 1,
             shared_feed_forward: None,
-            routing: Routing::SoftmaxChosen,
+            routing: Routing::Softmax,
+            sum_to_one: true,
+            groups: None,
             scale: 1.0,
         };
         let scores = [0.0, 1.0f32.ln(), 2.0f32.ln(), 3.0f32.ln()];
@@ -140,12 +179,26 @@ mod tests {
                     .zip(wanted)
                     .all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6)
         };
-        assert!(near(&choose(&scores, &config), &[(3, 0.6), (2, 0.4)]));
-        config.routing = Routing::SoftmaxAll;
+        assert!(near(&choose(&scores, None, &config), &[(3, 0.6), (2, 0.4)]));
+        config.sum_to_one = false;
         config.scale = 7.0;
-        assert!(near(&choose(&scores, &config), &[(3, 3.0), (2, 2.0)]));
+        assert!(near(&choose(&scores, None, &config), &[(3, 3.0), (2, 2.0)]));
+        // A bias changes the choice, not the weights.
+        let bias = [0.9, 0.0, 0.0, 0.0];
+        let biased = choose(&scores, Some(&bias), &config);
+        assert!(near(&biased, &[(0, 1.0), (3, 3.0)]));
+        config.routing = Routing::Sigmoid;
+        config.scale = 1.0;
+        assert!(near(
+            &choose(&scores, None, &config),
+            &[(3, 0.75), (2, 2.0 / 3.0)]
+        ));
+        // The first group has the one best, the second the two best.
+        config.groups = Some(ExpertGroups { count: 2, used: 1 });
+        let chosen = choose(&[-9.0, 2.0, 1.0, 1.5], None, &config);
+        assert_eq!((chosen[0].0, chosen[1].0), (3, 2));
         // Equal scores: the first ones. Not-a-number scores do not panic.
-        assert_eq!(choose(&[1.0; 4], &config)[0].0, 0);
-        assert_eq!(choose(&[f32::NAN; 4], &config).len(), 2);
+        assert_eq!(choose(&[1.0; 4], None, &config)[0].0, 0);
+        assert_eq!(choose(&[f32::NAN; 4], None, &config).len(), 2);
     }
 }

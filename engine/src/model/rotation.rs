@@ -62,17 +62,37 @@ impl Reader<'_> {
         Ok(Some(rotation))
     }
 
-    /// YaRN turns values a little larger, the more the context is extended.
+    /// YaRN turns values a little larger, the more the context is extended, unless the file says by
+    /// how much the scores of attention grow instead.
     fn yarn(&self, rotation: &mut Rotation, factor: f64) -> Result<(), ModelError> {
-        let extrapolation = self.own_number("rope.scaling.yarn_ext_factor")?;
-        rotation.extrapolation = extrapolation.filter(|&f| f >= 0.0).unwrap_or(1.0).into();
-        if rotation.extrapolation != 0.0 {
-            rotation.magnitude *= 1.0 + 0.1 * factor.max(1.0).ln();
-        } else {
-            let own = self.own_number("rope.scaling.yarn_attn_factor")?;
-            rotation.magnitude *= f64::from(own.unwrap_or(1.0));
-        }
+        rotation.extrapolation = 1.0;
+        rotation.magnitude *= match self.log_multiplier()? {
+            None => grown(factor, 1.0),
+            Some(_) if self.family.latent => 1.0,
+            Some(multiplier) => grown(factor, 1.0) / grown(factor, multiplier),
+        };
         Ok(())
+    }
+
+    /// What latent attention multiplies queries, and keys, by where YaRN extends the context.
+    pub fn latent_magnitude(&self) -> Result<f32, ModelError> {
+        if !self.family.latent || self.text("rope.scaling.type")? != Some("yarn") {
+            return Ok(1.0);
+        }
+        let factor = self.number("rope.scaling.factor")?;
+        let factor = f64::from(factor.filter(|&factor| factor > 0.0).unwrap_or(1.0));
+        let multiplier = self.log_multiplier()?.unwrap_or(1.0);
+        Ok((self.magnitude()? * grown(factor, multiplier)) as f32)
+    }
+
+    /// How the growth of attention's scores goes with the extension, where the file says so.
+    fn log_multiplier(&self) -> Result<Option<f64>, ModelError> {
+        let multiplier = self
+            .own_number("rope.scaling.yarn_log_multiplier")?
+            .map(f64::from)
+            .filter(|&multiplier| multiplier != 0.0);
+        // Converters of models with latent attention write a tenth of it.
+        Ok(multiplier.map(|m| if self.family.latent { m / 0.1 } else { m }))
     }
 
     pub fn window_rope(&self, rope: &Rotation) -> Result<Rotation, ModelError> {
@@ -108,4 +128,9 @@ impl Reader<'_> {
         let factor = self.number("rope.scaling.attn_factor")?;
         Ok(f64::from(factor.unwrap_or(1.0)))
     }
+}
+
+/// YaRN's growth with the factor by which the context is extended.
+fn grown(factor: f64, multiplier: f64) -> f64 {
+    1.0 + 0.1 * multiplier * factor.max(1.0).ln()
 }

@@ -122,15 +122,26 @@ impl Loader<'_> {
                 biases: None,
             });
         }
-        let (ty, bytes) = self.tensor(&weight, &[columns, rows, count])?;
-        let all = Matrix::new(ty, rows * count, columns, bytes)
-            .ok_or_else(|| self.missing(weight.clone()))?;
         Ok(ExpertLinear {
-            weights: (0..count)
-                .map(|i| all.slice(i * rows..(i + 1) * rows))
-                .collect(),
+            weights: self.matrices(&weight, columns, rows, count)?,
             biases: self.bias(&format!("{name}_exps"), &[rows, count])?,
         })
+    }
+
+    /// Matrices that lie in one tensor, one after the other.
+    pub fn matrices(
+        &self,
+        name: &str,
+        columns: usize,
+        rows: usize,
+        count: usize,
+    ) -> Result<Vec<Matrix>, ModelError> {
+        let (ty, bytes) = self.tensor(name, &[columns, rows, count])?;
+        let all = Matrix::new(ty, rows * count, columns, bytes)
+            .ok_or_else(|| self.missing(name.into()))?;
+        Ok((0..count)
+            .map(|i| all.slice(i * rows..(i + 1) * rows))
+            .collect())
     }
 
     pub fn norm(&self, name: &str, width: usize) -> Result<Norm, ModelError> {
@@ -143,12 +154,20 @@ impl Loader<'_> {
         })
     }
 
+    /// Layers behind the last one that is used foretell a further token.
+    fn is_of_unused_layer(&self, name: &str) -> bool {
+        let rest = name.strip_prefix("blk.");
+        let no = rest.and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        no.is_some_and(|no| no >= self.config.layers.len()) && self.config.has_unused_layers
+    }
+
     /// A tensor without a place would be a part of the model that is left out.
     pub fn check_all_used(&self) -> Result<(), ModelError> {
         let used = self.used.borrow();
         // Classifier heads of encoders, and angles that some converters store, change no result.
         let harmless = |name: &str| {
             name.starts_with("cls.")
+                || self.is_of_unused_layer(name)
                 || name.starts_with("rope_freqs.")
                 || name.ends_with(".attn_rot_embd")
                 || name.ends_with(".rope_freqs.weight")

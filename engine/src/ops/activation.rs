@@ -8,6 +8,8 @@ pub enum Activation {
     Silu,
     /// The Gaussian error unit in its tanh form, which is the one GGUF models are run with.
     Gelu,
+    /// The square of what is above zero.
+    ReluSquared,
     /// gpt-oss: the gate is held below 7, the other half within ±7 and raised by one; the sigmoid is
     /// taken at 1.702 times the gate.
     SwigluOai,
@@ -33,6 +35,7 @@ impl Activation {
                 const ROOT_2_OVER_PI: f32 = 0.797_884_6;
                 0.5 * x * (1.0 + (ROOT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)).tanh())
             }
+            Activation::ReluSquared => x.max(0.0) * x.max(0.0),
             Activation::SwigluOai => {
                 let x = x.min(7.0);
                 x / (1.0 + (-1.702 * x).exp())
@@ -64,6 +67,9 @@ mod tests {
         assert!((x[0] - 0.841_192).abs() < 1e-6);
         assert!((x[1] + 0.158_808).abs() < 1e-6);
         assert_eq!(x[2], 50.0);
+        let mut x = [3.0, -3.0];
+        Activation::ReluSquared.apply(&mut x, None);
+        assert_eq!(x, [9.0, 0.0]);
         let mut x = [9.0, 0.0];
         Activation::SwigluOai.apply(&mut x, Some(&[-20.0, 3.0]));
         assert!((x[0] + 42.0).abs() < 1e-3);

@@ -8,9 +8,14 @@ one row per token: logits, or the last vectors of an encoder. `main.rs` compares
 Needed: `pip install gguf torch transformers`. From the folder `engine`:
 
     python tests/architectures/make.py
+    python tests/architectures/relatives.py
+
+The second makes the models of architectures that differ from others in a few parts. With names
+behind them they make those models only.
 """
 
 import pathlib
+import sys
 
 import gguf
 import numpy as np
@@ -66,6 +71,9 @@ class Case:
         self.norm_shift, self.head_norm, self.gated = 0.0, None, True
         self.epsilon = "attention.layer_norm_rms_epsilon"
         self.keys, self.context, self.extra = {}, CONTEXT, {}
+        # Layers without experts, and what is beside the experts of the others, by their names there.
+        self.dense_layers, self.router_bias, self.shared = 0, None, None
+        self.without_gate, self.renamed, self.split = ("c_fc", "c_proj", True), {}, False
         for key, value in traits.items():
             assert hasattr(self, key), key
             setattr(self, key, value)
@@ -116,8 +124,9 @@ class Case:
             self.linear(f"{file}.ffn_down", f"{there}.down_proj", WIDTH, inner)
             return
         if not self.gated:
-            self.linear(f"{file}.ffn_up", f"{there}.c_fc", inner, WIDTH, True)
-            self.linear(f"{file}.ffn_down", f"{there}.c_proj", WIDTH, inner, True)
+            up, down, bias = self.without_gate
+            self.linear(f"{file}.ffn_up", f"{there}.{up}", inner, WIDTH, bias)
+            self.linear(f"{file}.ffn_down", f"{there}.{down}", WIDTH, inner, bias)
             return
         self.linear(f"{file}.ffn_gate{suffix}", f"{there}.gate_proj", inner, WIDTH)
         self.linear(f"{file}.ffn_up{suffix}", f"{there}.up_proj", inner, WIDTH)
@@ -135,6 +144,12 @@ class Case:
         down = self.weights.matrix(
             f"{file}.ffn_down_exps.weight", EXPERTS, WIDTH, EXPERT_INNER, ty=ty
         )
+        if self.split:
+            # As in old files: a tensor for each expert.
+            for part in ("gate", "up", "down"):
+                data, ty = self.weights.tensors.pop(f"{file}.ffn_{part}_exps.weight")
+                for i, expert in enumerate(data):
+                    self.weights.tensors[f"{file}.ffn_{part}.{i}.weight"] = (expert, ty)
         if not oss:
             self.state[f"{there}.experts.gate_up_proj"] = np.concatenate(sides, axis=1)
             self.state[f"{there}.experts.down_proj"] = down
@@ -157,9 +172,10 @@ class Case:
         for name, target in self.norms.items():
             self.norm(f"{file}.{name}", f"{there}.{target}", WIDTH, bias=self.norm_bias)
         self.attention(file, f"{there}.self_attn")
-        if not self.experts:
+        if not self.experts or i < self.dense_layers:
             self.dense(file, f"{there}.mlp")
-        elif self.arch == "granitemoe":
+            return
+        if self.arch == "granitemoe":
             self.expert_weights(file, f"{there}.block_sparse_moe", "router")
             self.dense(file, "shared", "_shexp", SHARED_INNER)
             sides = [self.state.pop(f"shared.{side}_proj.weight") for side in ("gate", "up")]
@@ -169,6 +185,11 @@ class Case:
         else:
             router = "router" if self.arch == "gpt-oss" else "gate"
             self.expert_weights(file, f"{there}.mlp", router)
+        if self.router_bias:
+            bias = self.weights.vector(f"{file}.exp_probs_b.bias", EXPERTS)
+            self.state[f"{there}.mlp.{self.router_bias}"] = bias
+        if self.shared:
+            self.dense(file, f"{there}.mlp.{self.shared}", "_shexp", SHARED_INNER)
         if self.arch == "qwen2moe":
             self.dense(file, f"{there}.mlp.shared_expert", "_shexp", SHARED_INNER)
             gate = self.weights.vector(f"{file}.ffn_gate_inp_shexp.weight", WIDTH)
@@ -187,7 +208,13 @@ class Case:
 
     def write(self, model):
         """Puts the weights into `model`, and file and results on disk."""
-        state = {key: torch.tensor(np.ascontiguousarray(v)) for key, v in self.state.items()}
+        state = {}
+        for key, values in self.state.items():
+            for old, new in self.renamed.items():
+                key = key.replace(old, new)
+            state[key] = torch.tensor(np.ascontiguousarray(values))
+        if sys.argv[1:] and self.name not in sys.argv[1:]:
+            return
         model.load_state_dict(state, strict=True)
         model = model.float().eval()
         tokens = Weights(7).random.integers(0, VOCAB, TOKENS)
@@ -301,6 +328,8 @@ def llama():
 
     case = Case("llama", "mixtral", neighbours=True, experts=True, inner=EXPERT_INNER)
     config = RMS | dict(intermediate_size=EXPERT_INNER, num_local_experts=EXPERTS)
+    make(case, "Mixtral", num_experts_per_tok=USED, sliding_window=None, **config, **rope())
+    case = Case("llama", "mixtral-split", neighbours=True, experts=True, inner=EXPERT_INNER, split=True)
     make(case, "Mixtral", num_experts_per_tok=USED, sliding_window=None, **config, **rope())
 
 
