@@ -313,7 +313,21 @@ def families():
     for name, changed in (("", {}), ("-softmax", {"expert_gating_func": 1}), ("-sum", {"expert_weights_norm": False})):
         yield Model(f"dots1{name}", "dots1", layers=3, keys=routed | changed,
                     per_layer=dense_first(rest, EXPERTS + SHARED + bias), kv=4, **short, **named)
+    first = {key: value for key, value in routed.items()} | {"nextn_predict_layers": 1}
+    yield Model("bailingmoe2", "bailingmoe2", layers=4, keys=first | {"rope.dimension_count": 4, "expert_group_count": 4,
+                "expert_group_used_count": 2}, key=8, value=8, per_layer=lambda layer: (
+                    NORMS + FUSED + norms + (GATED if layer == 0 else EXPERTS + SHARED + bias) + (
+                        ["nextn.eh_proj", "nextn.enorm", "nextn.hnorm", "layer_output_norm"] if layer == 3 else [])),
+                shapes={"nextn.eh_proj": (32, 64)}, **named)
+    wide = {"attn_q_norm": (64,), "attn_k_norm": (32,)}
+    yield Model("minimax-m2", "minimax-m2", parts=moe + list(wide) + bias, shapes=wide, more=top(), experts=4, expert=64,
+                keys={"rope.dimension_count": 8, "expert_gating_func": 2})
     yield from deepseeks(routed, named, dense_first)
+    yield Model("chatglm", "chatglm", parts=NORMS + FUSED + PLAIN, shapes=up, more=top(), biases=["attn_qkv"],
+                keys={"rope.dimension_count": 4}, **short)
+    yield Model("minicpm", "minicpm", more=top(output=False), **short)
+    scales = {"embedding_scale": 12.0, "residual_scale": 0.25, "logit_scale": 9.0}
+    yield Model("minicpm-scales", "minicpm", more=top(output=False), keys=scales, **short)
     rows = {"attn_q_norm": (32,), "attn_k_norm": (32,)}
     yield Model("olmoe", "olmoe", kv=4, **short, parts=moe + list(rows), shapes=rows, more=top(), experts=4, expert=64)
     yield Model("hunyuan-dense", "hunyuan-dense", parts=LLAMA + norms, more=top(output=False))
@@ -348,6 +362,8 @@ def deepseeks(routed, named, dense_first):
         ("v2", 3, longer, halves, new | softmax | yarn | {"attention.q_lora_rank": 24}, []),
         ("v3", 3, longer, halves, new | yarn | groups | {"attention.q_lora_rank": 24}, bias),
         ("v3-log-1", 3, longer, halves, new | scaling("yarn", 40, 16, yarn_log_multiplier=0.1) | {"attention.q_lora_rank": 24}, bias),
+        ("v3-positions", 3, longer, halves, new | {"attention.q_lora_rank": 24, "attention.temperature_scale": 0.3,
+                                                   "attention.temperature_length": 8}, bias),
         ("v3-old", 3, longer, whole, groups | {"attention.q_lora_rank": 24}, bias),
     ):
         shapes = short | queries | made
@@ -356,4 +372,20 @@ def deepseeks(routed, named, dense_first):
                     per_layer=dense_first(NORMS + list(shapes), EXPERTS + SHARED + extra), **lengths, **named)
 
 
-MODELS = (llamas, qwens, gemmas, others, encoders, families)
+def newer_encoders():
+    norms, gelu = ["attn_output_norm", "layer_output_norm"], FUSED + PLAIN
+    routed = ["attn_qkv", "attn_output", "ffn_gate_inp", "ffn_up_exps", "ffn_down_exps"]
+    yield encoder("nomic-bert-moe", "nomic-bert-moe", [], layers=4, biases=gelu, experts=4, expert=64,
+                  keys={"moe_every_n_layers": 2}, per_layer=lambda layer: norms + (routed if layer % 2 else gelu))
+    window = {"attention.sliding_window": 8, "pooling_type": 1, "attention.causal": False}
+    fused = ["ffn_norm"] + FUSED + PLAIN
+    yield Model("modern-bert", "modern-bert", layers=7, shapes={"ffn_up": (128, 32)}, kv=4, key=8, value=8,
+                layer_norm=True, more={"token_embd_norm.weight": (32,), "output_norm.weight": (32,)},
+                keys=window | {"attention.sliding_window_pattern": 3, "rope.freq_base": 160000.0,
+                               "rope.freq_base_swa": 10000.0},
+                per_layer=lambda layer: fused + (["attn_norm"] if layer else []))
+    yield Model("gemma-embedding", "gemma-embedding", layers=7, more=top(output=False), keys=window | {
+        "rope.freq_base": 1e6}, parts=NORMS + AFTER + QKV + GATED + ["attn_q_norm", "attn_k_norm"])
+
+
+MODELS = (llamas, qwens, gemmas, others, encoders, families, newer_encoders)

@@ -56,6 +56,8 @@ pub struct Config {
     pub attention_sinks: bool,
     /// Whether later tokens are hidden from earlier ones.
     pub causal: bool,
+    /// Whether windows reach as far forward as back.
+    pub windows_centred: bool,
     /// Function within feed-forward blocks.
     pub activation: Activation,
     /// Whether feed-forward blocks have a gate.
@@ -208,20 +210,13 @@ impl Reader<'_> {
         let layers = self.layers()?;
         let (heads, experts) = (layers[0].heads, self.experts(&layers)?);
         let by_heads = embedding / heads.max(1);
-        let key_length = self
-            .size("attention.key_length", MOST_WIDTH)?
-            .unwrap_or(by_heads);
-        let value_length = self
-            .size("attention.value_length", MOST_WIDTH)?
-            .unwrap_or(by_heads);
-        for (length, key) in [(key_length, "key_length"), (value_length, "value_length")] {
-            if length == 0 {
-                return Err(self.value(&format!("attention.{key}"), length, "at least 1"));
-            }
-        }
+        let key_length = self.head_length("attention.key_length", by_heads)?;
+        let value_length = self.head_length("attention.value_length", by_heads)?;
         let context = self.required("context_length", MOST_CONTEXT)?;
         let rope = self.rope(key_length, context)?;
         let latent = self.latent(&layers, key_length, value_length)?;
+        let [embedding_scale, residual_scale, logit_scale] =
+            self.scales(embedding, layers.len())?;
         let key_lengths = match family.scale_by_embedding {
             Some(count) if count == layers.len() => by_heads,
             _ => latent.map_or(key_length, |latent| latent.key),
@@ -244,9 +239,9 @@ impl Reader<'_> {
                 .transpose()?,
             rope,
             learned_positions: family.rope.is_none(),
-            attention_scale: match self.own_number("attention.scale")? {
-                Some(scale) if scale != 0.0 => scale,
-                _ => self.latent_magnitude()?.powi(2) / (key_lengths as f32).sqrt(),
+            attention_scale: {
+                let default = self.latent_magnitude()?.powi(2) / (key_lengths as f32).sqrt();
+                self.own_factor("attention.scale", default)?
             },
             position_scale: self.position_scale(context)?,
             latent,
@@ -256,24 +251,18 @@ impl Reader<'_> {
             },
             attention_sinks: family.sinks,
             causal: self.flag("attention.causal")?.unwrap_or(!family.encoder),
+            windows_centred: family.windows_centred,
             activation: family.activation,
             gated: family.gated,
             experts,
-            embedding_scale: match self.own_number("embedding_scale")? {
-                Some(scale) if scale != 0.0 => scale,
-                _ if family.embedding_by_root => (embedding as f32).sqrt(),
-                _ => 1.0,
-            },
-            residual_scale: self.own_factor("residual_scale")?,
-            logit_scale: match self.own_factor("logit_scale")? {
-                factor if family.logits_multiplied => 1.0 / factor,
-                divisor => divisor,
-            },
+            embedding_scale,
+            residual_scale,
+            logit_scale,
             logit_soft_cap: {
                 let default = if family.soft_cap_scores { 30.0 } else { 0.0 };
                 self.soft_cap("final_logit_softcapping", default)?
             },
-            token_types: match family.encoder {
+            token_types: match family.placement == NormPlacement::AfterSum {
                 true => self.token_types()?,
                 false => 0,
             },
@@ -285,6 +274,33 @@ impl Reader<'_> {
             layers,
             family: FamilyRef(family),
         })
+    }
+
+    /// Length of a head's keys or values.
+    fn head_length(&self, key: &str, default: usize) -> Result<usize, ModelError> {
+        match self.size(key, MOST_WIDTH)?.unwrap_or(default) {
+            0 => Err(self.value(key, 0, "at least 1")),
+            length => Ok(length),
+        }
+    }
+
+    /// What embeddings and residuals are multiplied by, and logits divided by.
+    fn scales(&self, embedding: usize, layers: usize) -> Result<[f32; 3], ModelError> {
+        let family = self.family;
+        let [tokens, residual, logits] = match family.default_scales {
+            Some(scales) => scales(embedding, layers),
+            None if family.embedding_by_root => [(embedding as f32).sqrt(), 1.0, 1.0],
+            None => [1.0; 3],
+        };
+        let logits = self.own_factor("logit_scale", logits)?;
+        Ok([
+            self.own_factor("embedding_scale", tokens)?,
+            self.own_factor("residual_scale", residual)?,
+            match family.logits_multiplied {
+                true => 1.0 / logits,
+                false => logits,
+            },
+        ])
     }
 
     fn norm_epsilon(&self) -> Result<f32, ModelError> {
@@ -353,8 +369,10 @@ impl Reader<'_> {
 
     fn windows(&self, count: usize) -> Result<Vec<Option<usize>>, ModelError> {
         let none = vec![None; count];
-        let Windows::Pattern { period, distance } = self.family.windows else {
-            return Ok(none);
+        let (period, distance) = match self.family.windows {
+            Windows::Never => return Ok(none),
+            Windows::Pattern { period, distance } => (period, distance),
+            Windows::FirstFull { period } => (period, None),
         };
         let distance = self
             .size("attention.sliding_window", u64::MAX)?
@@ -373,10 +391,13 @@ impl Reader<'_> {
                 let period = self
                     .size("attention.sliding_window_pattern", u64::MAX)?
                     .unwrap_or(period);
+                let last_full = !matches!(self.family.windows, Windows::FirstFull { .. });
+                let full = |i: usize| match last_full {
+                    true => (i + 1).is_multiple_of(period),
+                    false => i.is_multiple_of(period),
+                };
                 // A period of 0 means that every layer is limited.
-                (0..count)
-                    .map(|i| period == 0 || i % period + 1 < period)
-                    .collect()
+                (0..count).map(|i| period == 0 || !full(i)).collect()
             }
         };
         Ok(limited

@@ -454,7 +454,9 @@ impl Context {
         }
     }
 
-    /// Moves positions of a sequence by `delta`, as if the tokens had always been there.
+    /// Moves positions of a sequence by `delta`, as if the tokens had always been there. Where queries
+    /// grow with the position ([`Config::position_scale`](super::Config)), what the tokens made of
+    /// earlier ones stays as it was.
     ///
     /// # Errors
     ///

@@ -67,6 +67,8 @@ pub(super) enum Windows {
         period: usize,
         distance: Option<usize>,
     },
+    /// The same, but the first of every `period` layers is the one without.
+    FirstFull { period: usize },
 }
 
 /// Rotation in layers with a window, next to the others.
@@ -88,12 +90,18 @@ pub(super) struct Family {
     pub placement: NormPlacement,
     /// The tensor that normalises the input of the feed-forward block.
     pub feed_forward_norm: &'static str,
+    /// The first layer's attention may read the stream as it is.
+    pub may_start_bare: bool,
+    /// Embeddings of tokens are normalised.
+    pub embedding_norm: bool,
     /// Without that tensor, attention and feed-forward block read the same normalised input.
     pub may_be_parallel: bool,
     /// `None`: positions are learned vectors.
     pub rope: Option<RopeStyle>,
     pub rotated: Rotated,
     pub windows: Windows,
+    /// Windows reach as far forward as back, half their length each.
+    pub windows_centred: bool,
     pub window_rope: WindowRope,
     pub head_norm: HeadNorm,
     /// Queries and keys are normalised after they have been turned, not before.
@@ -119,6 +127,9 @@ pub(super) struct Family {
     /// its heads, and not by the length of a head.
     pub scale_by_embedding: Option<usize>,
     pub soft_cap_scores: bool,
+    /// The scales of embeddings, residuals and logits in files that do not name them, by the length
+    /// of embeddings and the number of layers.
+    pub default_scales: Option<fn(usize, usize) -> [f32; 3]>,
     /// Logits are multiplied by the file's factor; elsewhere they are divided by it.
     pub logits_multiplied: bool,
     /// `finetuned = false` of the rope scaling turns rotation off.
@@ -143,10 +154,13 @@ const LLAMA: Family = Family {
     norm: NormKind::Rms,
     placement: NormPlacement::Before,
     feed_forward_norm: "ffn_norm",
+    may_start_bare: false,
+    embedding_norm: false,
     may_be_parallel: false,
     rope: Some(RopeStyle::Neighbours),
     rotated: Rotated::All,
     windows: Windows::Never,
+    windows_centred: false,
     window_rope: WindowRope::Same,
     head_norm: HeadNorm::None,
     head_norm_after_rope: false,
@@ -162,6 +176,7 @@ const LLAMA: Family = Family {
     embedding_by_root: false,
     scale_by_embedding: None,
     soft_cap_scores: false,
+    default_scales: None,
     logits_multiplied: false,
     rope_switch: false,
     encoder: false,
@@ -238,10 +253,25 @@ const HUNYUAN: Family = Family {
     ..QWEN2
 };
 
+const GEMMA3: Family = Family {
+    name: "gemma3",
+    placement: NormPlacement::BeforeAndAfter,
+    windows: Windows::Pattern {
+        period: 6,
+        distance: None,
+    },
+    window_rope: WindowRope::Local,
+    head_norm: HeadNorm::PerHead,
+    scale_by_embedding: Some(62),
+    reads: &["final_logit_softcapping", "rope.freq_base_swa"],
+    ..GEMMA
+};
+
 const BERT: Family = Family {
     name: "bert",
     norm: NormKind::Layer,
     placement: NormPlacement::AfterSum,
+    embedding_norm: true,
     rope: None,
     activation: Activation::Gelu,
     gated: false,
@@ -283,19 +313,7 @@ const FAMILIES: &[Family] = &[
         ],
         ..GEMMA
     },
-    Family {
-        name: "gemma3",
-        placement: NormPlacement::BeforeAndAfter,
-        windows: Windows::Pattern {
-            period: 6,
-            distance: None,
-        },
-        window_rope: WindowRope::Local,
-        head_norm: HeadNorm::PerHead,
-        scale_by_embedding: Some(62),
-        reads: &["final_logit_softcapping", "rope.freq_base_swa"],
-        ..GEMMA
-    },
+    GEMMA3,
     // Its files name a window, but older converters wrote a wrong one; it is passed over, as by the
     // reference implementation.
     Family {
@@ -369,6 +387,18 @@ const FAMILIES: &[Family] = &[
             "rope.scaling.yarn_beta_slow",
             "rope.scaling.yarn_log_multiplier",
         ],
+        ..LLAMA
+    },
+    Family {
+        name: "minicpm",
+        default_scales: Some(|embedding, layers| {
+            [12.0, 1.4 / (layers as f32).sqrt(), 256.0 / embedding as f32]
+        }),
+        reads: &["embedding_scale", "residual_scale", "logit_scale"],
+        ..LLAMA
+    },
+    Family {
+        name: "chatglm",
         ..LLAMA
     },
     Family {
@@ -455,6 +485,26 @@ const FAMILIES: &[Family] = &[
     },
     DOTS,
     Family {
+        name: "bailingmoe2",
+        reads: &[
+            "leading_dense_block_count",
+            "expert_shared_count",
+            "expert_weights_scale",
+            "expert_weights_norm",
+            "expert_gating_func",
+            "nextn_predict_layers",
+        ],
+        ..DOTS
+    },
+    Family {
+        name: "minimax-m2",
+        head_norm: HeadNorm::WholeRow,
+        routing: Routing::Sigmoid,
+        always_experts: true,
+        reads: &["expert_gating_func"],
+        ..QWEN2
+    },
+    Family {
         name: "deepseek2",
         rope: Some(RopeStyle::Neighbours),
         head_norm: HeadNorm::None,
@@ -466,6 +516,8 @@ const FAMILIES: &[Family] = &[
             "expert_weights_scale",
             "expert_weights_norm",
             "expert_gating_func",
+            "attention.temperature_scale",
+            "attention.temperature_length",
             "rope.scaling.yarn_log_multiplier",
         ],
         ..DOTS
@@ -504,6 +556,31 @@ const FAMILIES: &[Family] = &[
         activation: Activation::Silu,
         gated: true,
         ..BERT
+    },
+    Family {
+        name: "nomic-bert-moe",
+        rope: Some(RopeStyle::Halves),
+        sum_to_one: false,
+        reads: &["moe_every_n_layers"],
+        ..BERT
+    },
+    Family {
+        name: "modern-bert",
+        placement: NormPlacement::Before,
+        may_start_bare: true,
+        rope: Some(RopeStyle::Halves),
+        windows: Windows::FirstFull { period: 3 },
+        windows_centred: true,
+        gated: true,
+        reads: &["rope.freq_base_swa"],
+        ..BERT
+    },
+    Family {
+        name: "gemma-embedding",
+        windows_centred: true,
+        scale_by_embedding: None,
+        encoder: true,
+        ..GEMMA3
     },
 ];
 

@@ -200,6 +200,7 @@ impl Pass<'_> {
             soft_cap: config.attention_soft_cap,
             sinks: weights.sinks.as_deref(),
             window: shape.window.map(|w| u32::try_from(w).unwrap_or(u32::MAX)),
+            centred: config.windows_centred,
             causal: config.causal,
         };
         attention(

@@ -66,9 +66,10 @@ impl Reader<'_> {
         }
     }
 
-    /// A factor that only some architectures know; 0 stands for none.
-    pub fn own_factor(&self, key: &str) -> Result<f32, ModelError> {
-        Ok(self.own_number(key)?.filter(|&n| n != 0.0).unwrap_or(1.0))
+    /// A factor that only some architectures know; 0 stands for the default.
+    pub fn own_factor(&self, key: &str, default: f32) -> Result<f32, ModelError> {
+        let own = self.own_number(key)?.filter(|&n| n != 0.0);
+        Ok(own.unwrap_or(default))
     }
 
     pub fn flag(&self, key: &str) -> Result<Option<bool>, ModelError> {

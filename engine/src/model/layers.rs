@@ -109,7 +109,7 @@ pub(super) struct Experts {
     pub router: Linear,
     /// Added to the experts' parts when they are chosen.
     pub selection_bias: Option<Vec<f32>>,
-    pub gate: ExpertLinear,
+    pub gate: Option<ExpertLinear>,
     pub up: ExpertLinear,
     pub down: ExpertLinear,
     pub activation: Activation,

@@ -7,7 +7,9 @@ use super::config::{Config, ExpertConfig, LatentConfig, LayerConfig};
 use super::error::ModelError;
 use super::family::{HeadNorm, NormPlacement};
 use super::latent::{Latent, LatentQuery, Lengthened};
-use super::layers::{AttentionWeights, Dense, Experts, FeedForward, Inputs, Layer, Linear, Norms, Shared};
+use super::layers::{
+    AttentionWeights, Dense, Experts, FeedForward, Inputs, Layer, Linear, Norms, Shared,
+};
 use super::tensors::Loader;
 use crate::gguf::{File, Tensor};
 use crate::ops::{Matrix, Norm};
@@ -68,16 +70,16 @@ impl Model {
                 }
                 false => None,
             },
-            embedding_norm: match config.encoder {
+            embedding_norm: match config.family.0.embedding_norm {
                 true => Some(loader.norm("token_embd_norm", config.embedding)?),
                 false => None,
             },
             layers: (0..config.layers.len())
                 .map(|i| loader.layer(i))
                 .collect::<Result<_, _>>()?,
-            output_norm: match config.encoder {
-                true => None,
-                false => Some(loader.norm("output_norm", config.embedding)?),
+            output_norm: match config.norm_placement {
+                NormPlacement::AfterSum => None,
+                _ => Some(loader.norm("output_norm", config.embedding)?),
             },
             output: loader.output(&tokens)?,
             rope_factors: loader.rope_factors()?,
@@ -134,7 +136,12 @@ impl Loader<'_> {
             placement,
             NormPlacement::Before | NormPlacement::BeforeAndAfter
         ) {
-            norms.before_attention = norm("attn_norm")?;
+            let bare = family.may_start_bare
+                && prefix == "blk.0."
+                && !self.has(&format!("{prefix}attn_norm.weight"));
+            if !bare {
+                norms.before_attention = norm("attn_norm")?;
+            }
             let name = family.feed_forward_norm;
             let there = self.has(&format!("{prefix}{name}.weight"));
             norms.parallel = family.may_be_parallel && !there;
@@ -303,7 +310,10 @@ impl Loader<'_> {
             config: *experts,
             router: self.linear(&format!("{prefix}ffn_gate_inp"), embedding, experts.count)?,
             selection_bias: self.bias(&format!("{prefix}exp_probs_b"), &[experts.count])?,
-            gate: linear("ffn_gate", embedding, width)?,
+            gate: match self.config.gated {
+                true => Some(linear("ffn_gate", embedding, width)?),
+                false => None,
+            },
             up: linear("ffn_up", embedding, width)?,
             down: linear("ffn_down", width, embedding)?,
             activation: self.config.activation,

@@ -57,6 +57,8 @@ fn widest(config: &Config) -> u64 {
     let layer = |layer: &super::LayerConfig| {
         let attention = layer.heads * (config.key_length + config.value_length)
             + layer.kv_heads * (config.key_length + config.value_length);
+        let lengthened = config.latent.map_or(0, |l| layer.heads * (l.key + l.value));
+        let attention = attention + lengthened;
         let feed_forward = match &config.experts {
             Some(experts) if layer.routed => {
                 experts.used * (2 * experts.feed_forward + config.embedding)

@@ -45,8 +45,18 @@ impl Experts {
 
         let token = |i: usize| uses[i].token;
         let up = self.up.apply(compute, &groups, x, &token, &uses);
-        let mut inner = self.gate.apply(compute, &groups, x, &token, &uses);
-        self.activation.apply(&mut inner, Some(&up));
+        let inner = match &self.gate {
+            Some(gate) => {
+                let mut inner = gate.apply(compute, &groups, x, &token, &uses);
+                self.activation.apply(&mut inner, Some(&up));
+                inner
+            }
+            None => {
+                let mut inner = up;
+                self.activation.apply(&mut inner, None);
+                inner
+            }
+        };
         let down = self.down.apply(compute, &groups, &inner, &|i| i, &uses);
 
         let mut out = match &self.shared {

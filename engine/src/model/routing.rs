@@ -18,6 +18,9 @@ impl Reader<'_> {
             .own_size("interleave_moe_layer_step", MOST_LAYERS)?
             .filter(|&step| step > 0)
             .unwrap_or(1);
+        if let Some(every @ 1..) = self.own_size("moe_every_n_layers", MOST_LAYERS)? {
+            return Ok((0..count).map(|i| experts > 0 && i % every == 1).collect());
+        }
         let routed = |i: usize| experts > 0 && i >= dense && (i + 1).is_multiple_of(step);
         Ok((0..count).map(routed).collect())
     }
@@ -66,7 +69,7 @@ impl Reader<'_> {
                 false => family.sum_to_one,
             },
             groups: self.groups(count, used)?,
-            scale: self.own_factor("expert_weights_scale")?,
+            scale: self.own_factor("expert_weights_scale", 1.0)?,
         }))
     }
 
@@ -76,7 +79,8 @@ impl Reader<'_> {
             .size("expert_shared_feed_forward_length", MOST_WIDTH)?
             .filter(|&n| n > 0);
         if let Some(count) = self.own_size("expert_shared_count", MOST_LAYERS)? {
-            return Ok((count > 0).then_some(count * expert));
+            let width = named.unwrap_or(expert);
+            return Ok((count > 0).then_some(count * width));
         }
         Ok(match self.family.always_shared {
             true => Some(named.unwrap_or(width)),
@@ -164,10 +168,12 @@ impl Reader<'_> {
         let Some(factor) = factor.filter(|&factor| factor != 0.0) else {
             return Ok(None);
         };
-        let length = self.size("rope.scaling.original_context_length", MOST_CONTEXT)?;
+        let own = self.own_size("attention.temperature_length", MOST_CONTEXT)?;
+        let trained = self.size("rope.scaling.original_context_length", MOST_CONTEXT)?;
+        let length = [own, trained].into_iter().flatten().find(|&n| n > 0);
         Ok(Some(PositionScale {
             factor,
-            length: length.filter(|&length| length > 0).unwrap_or(context),
+            length: length.unwrap_or(context),
         }))
     }
 }

@@ -32,6 +32,8 @@ pub struct Attention<'a> {
     pub sinks: Option<&'a [f32]>,
     /// A token sees this many positions, its own included.
     pub window: Option<u32>,
+    /// Whether the window reaches as far forward as back, half its length each.
+    pub centred: bool,
     /// Whether later positions are hidden.
     pub causal: bool,
 }
@@ -91,14 +93,22 @@ pub fn attention(
 impl Attention<'_> {
     /// The part of the span's cells that the token at `position` sees.
     fn visible(&self, span: &Span<'_>, position: u32) -> Range<usize> {
-        let end = match self.causal {
-            true => span.positions.partition_point(|&p| p <= position),
-            false => span.positions.len(),
+        let end = match (self.causal, self.window) {
+            (true, _) => span.positions.partition_point(|&p| p <= position),
+            (false, Some(window)) if self.centred => {
+                let last = u64::from(position) + u64::from(window / 2);
+                span.positions.partition_point(|&p| u64::from(p) <= last)
+            }
+            (false, _) => span.positions.len(),
         };
-        let start = match self.window {
-            Some(window) => span
+        let back = self.window.map(|window| match self.centred {
+            true => u64::from(window / 2) + 1,
+            false => u64::from(window),
+        });
+        let start = match back {
+            Some(back) => span
                 .positions
-                .partition_point(|&p| u64::from(p) + u64::from(window) <= u64::from(position)),
+                .partition_point(|&p| u64::from(p) + back <= u64::from(position)),
             None => 0,
         };
         start..end.max(start)
@@ -267,7 +277,11 @@ mod tests {
                 let seen: Vec<_> = rows
                     .iter()
                     .filter(|(p, ..)| {
-                        (!a.causal || *p <= position) && a.window.is_none_or(|w| p + w > position)
+                        let near = |w| match a.centred {
+                            true => p.abs_diff(position) <= w / 2,
+                            false => p + w > position,
+                        };
+                        (!a.causal || *p <= position) && a.window.is_none_or(near)
                     })
                     .map(|(_, k, v)| {
                         let (q, k) = (
@@ -316,11 +330,12 @@ mod tests {
         let queries = wave(40 * heads * key_len, 0.17);
         let sinks = [0.5, -1.0, 2.0, 0.0];
         let tokens: Vec<u32> = (40..80).collect();
-        for (soft_cap, sinks, window, causal) in [
-            (None, None, None, true),
-            (Some(2.0), None, Some(10), true),
-            (None, Some(&sinks[..]), Some(33), true),
-            (None, None, None, false),
+        for (soft_cap, sinks, window, centred, causal) in [
+            (None, None, None, false, true),
+            (Some(2.0), None, Some(10), false, true),
+            (None, Some(&sinks[..]), Some(33), false, true),
+            (None, None, None, false, false),
+            (None, None, Some(9), true, false),
         ] {
             let a = Attention {
                 keys: &keys,
@@ -330,6 +345,7 @@ mod tests {
                 soft_cap,
                 sinks,
                 window,
+                centred,
                 causal,
             };
             let span = |tokens| Span {

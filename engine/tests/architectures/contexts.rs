@@ -12,11 +12,23 @@ use aienv_engine::threads::Pool;
 use crate::case::Case;
 use crate::nmse;
 
-/// Decoders with full attention, windows, experts, and sinks.
+/// Decoders with full attention, windows, experts, sinks, scaled queries, layers that turn nothing,
+/// latent attention, and norms after turning.
 fn some() -> Vec<Case> {
-    ["llama", "gemma3", "qwen2moe", "gpt-oss", "phi3-long"]
-        .map(Case::named)
-        .into()
+    [
+        "llama",
+        "gemma3",
+        "qwen2moe",
+        "gpt-oss",
+        "phi3-long",
+        "mistral3",
+        "cohere2",
+        "deepseek3",
+        "deepseek3-old",
+        "hunyuan-dense",
+    ]
+    .map(Case::named)
+    .into()
 }
 
 #[test]
@@ -55,7 +67,11 @@ fn quantised_products_are_nearly_as_good() {
         let mut context = case.context_with(2, KvType::F16, Products::Quantised);
         let error = nmse(&case.run(&mut context), &case.expected);
         println!("{:14} {error:10.2e}", case.name);
-        assert!(error > 1e-9 && error < 1e-2, "{}: {error:e}", case.name);
+        let most = match case.model.config().experts {
+            Some(_) => 5e-2,
+            None => 1e-2,
+        };
+        assert!(error > 1e-9 && error < most, "{}: {error:e}", case.name);
     }
 }
 
@@ -184,10 +200,12 @@ fn what_is_given_up_was_never_there() {
     }
 }
 
-/// A sequence that was moved is as good as one that was there from the start.
+/// A sequence that was moved is as good as one that was there from the start, unless queries grow
+/// with the position: what they have seen stays.
 #[test]
 fn positions_can_be_moved() {
-    for case in some() {
+    let moving = |case: &Case| case.model.config().position_scale.is_none();
+    for case in some().into_iter().filter(moving) {
         let width = case.model.config().vocabulary;
         let mut moved = case.context(2, KvType::F32);
         moved.eval(&Batch::all(&case.tokens[..12], 0, 9)).unwrap();
@@ -252,7 +270,13 @@ fn a_small_cache_is_nearly_as_good() {
 
 #[test]
 fn texts_become_vectors() {
-    for name in ["bert", "nomic-bert"] {
+    for name in [
+        "bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "modern-bert",
+        "gemma-embedding",
+    ] {
         let case = Case::named(name);
         let width = case.model.config().embedding;
         let mut context = case.context(2, KvType::F16);

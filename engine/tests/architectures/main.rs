@@ -34,8 +34,8 @@ fn every_architecture_computes_what_others_compute() {
         let exact = nmse(&case.run(&mut case.context(2, KvType::F32)), &case.expected);
         let rounded = nmse(&case.run(&mut case.context(2, KvType::F16)), &case.expected);
         println!("{:14} {exact:10.2e} {rounded:10.2e}", case.name);
-        assert!(exact < 1e-11, "{}: {exact:e}", case.name);
-        assert!(rounded < 1e-6, "{}: {rounded:e}", case.name);
+        assert!(exact < 1e-10, "{}: {exact:e}", case.name);
+        assert!(rounded < 2e-6, "{}: {rounded:e}", case.name);
         tried.insert(case.model.config().architecture);
     }
     assert_eq!(tried, model::architectures().collect());

@@ -220,7 +220,7 @@ class Case:
         tokens = Weights(7).random.integers(0, VOCAB, TOKENS)
         with torch.no_grad():
             result = model(torch.tensor(tokens)[None])
-        rows = result[0][0].numpy() if self.arch.endswith("bert") else result.logits[0].numpy()
+        rows = (result.logits if "logits" in result else result[0])[0].numpy()
         writer = gguf.GGUFWriter(OUT / f"{self.name}.gguf", self.arch)
         keys = {
             "vocab_size": VOCAB,

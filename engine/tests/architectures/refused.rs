@@ -152,10 +152,46 @@ fn metadata_that_cannot_be() {
             "at most 4",
         ),
         (
-            "mixtral",
-            "llama.leading_dense_block_count",
-            Some(Value::U32(1)),
-            "first layers",
+            "dots1",
+            "dots1.expert_gating_func",
+            Some(Value::U32(3)),
+            "function 3",
+        ),
+        (
+            "glm4moe",
+            "glm4moe.nextn_predict_layers",
+            Some(Value::U32(2)),
+            "less than the 2 layers",
+        ),
+        (
+            "deepseek3",
+            "deepseek2.attention.kv_lora_rank",
+            None,
+            "kv_lora_rank",
+        ),
+        (
+            "deepseek3",
+            "deepseek2.attention.key_length",
+            Some(Value::U32(48)),
+            "40 with a short vector of 32",
+        ),
+        (
+            "deepseek3",
+            "deepseek2.attention.head_count_kv",
+            Some(Value::U32(4)),
+            "that all heads share",
+        ),
+        (
+            "deepseek3",
+            "deepseek2.expert_group_count",
+            Some(Value::U32(3)),
+            "divisor of the 4 experts",
+        ),
+        (
+            "deepseek3",
+            "deepseek2.expert_group_count",
+            Some(Value::U32(4)),
+            "enough for 2 experts",
         ),
         ("gpt-oss", "gpt-oss.expert_count", None, "expert_count"),
         (
@@ -327,7 +363,8 @@ fn run_if_it_loads(bytes: Vec<u8>) {
     };
     let batch = Batch::all(&[1, 2, 3], 0, 0);
     if context.eval(&batch).is_ok() {
-        context.shift(0, 1..3, 4).unwrap();
+        let learned = context.model().config().learned_positions;
+        assert_eq!(context.shift(0, 1..3, 4).is_err(), learned);
     } else {
         context.hidden(&batch).unwrap();
     }

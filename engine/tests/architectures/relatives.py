@@ -1,11 +1,13 @@
 """The tiny models of architectures that differ from others in a few parts; see `make.py`."""
 
 import numpy as np
+import torch
 import transformers as hf
+from gguf import GGMLQuantizationType as Type
 
 from make import (
-    BASE, CONTEXT, EPSILON, EXPERT_INNER, EXPERTS, HEADS, INNER, KV_HEADS, LAYER_NORM, LAYERS, MOE, OLMO_NORMS,
-    RMS, SHARED_INNER, USED, VOCAB, WIDTH, WINDOW, Case, make, rope,
+    BASE, CONTEXT, EPSILON, EXPERT_INNER, EXPERTS, GEMMA_NORMS, HEADS, INNER, KV_HEADS, LAYER_NORM, LAYERS, MOE, OLMO_NORMS,
+    RMS, SHARED_INNER, USED, VOCAB, WIDTH, WINDOW, Case, encoder, make, rope,
 )
 
 PLAIN = dict(gated=False, without_gate=("up_proj", "down_proj", False))
@@ -199,6 +201,134 @@ def deepseek():
          **(config | dict(routed_scaling_factor=1.0, norm_topk_prob=False)), topk_method="greedy", **rope())
 
 
+def fuse(case):
+    """Queries, keys and values are one matrix in the file, and three there."""
+    linear, head = case.linear, case.head
+    parts = {"q": HEADS * head, "k": KV_HEADS * head, "v": KV_HEADS * head}
+
+    def part(name, target, rows, columns, bias=False, **more):
+        letter = name[-1]
+        if not name.endswith(("attn_q", "attn_k", "attn_v")):
+            return linear(name, target, rows, columns, bias, **more)
+        if letter == "q":
+            linear(f"{name}kv", "all", sum(parts.values()), columns, bias)
+        for kind in ("weight", "bias") if bias else ("weight",):
+            case.state[f"{target}.{kind}"] = case.state[f"all.{kind}"][:rows]
+            rest = case.state.pop(f"all.{kind}")[rows:]
+            if letter != "v":
+                case.state[f"all.{kind}"] = rest
+
+    case.linear = lambda name, target, rows, columns, bias=False, turned=0, **more: part(
+        name, target, rows, columns, bias, **more)
+
+
+def fused():
+    case = Case("bailingmoe2", head_norm="head", keys=ROUTED, **DEEP)
+    fuse(case)
+    make(case, "Dots1", sliding_window=None, **RMS, **SIGMOID, **rope())
+
+    # It turns neighbours there as well.
+    case = Case("chatglm", qkv_bias=True, keys={"rope.dimension_count": 8})
+    fuse(case)
+    case.dense = lambda file, there: (
+        case.linear(f"{file}.ffn_up", f"{there}.gate_up_proj", 2 * INNER, WIDTH),
+        case.linear(f"{file}.ffn_down", f"{there}.down_proj", WIDTH, INNER),
+    )
+    make(case, "Glm", attention_bias=True, **RMS, **rope(partial_rotary_factor=0.5))
+
+    # One says its scales, one leaves them to be known.
+    scales = {"embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0}
+    known = {"embedding_scale": 12.0, "residual_scale": 1.4 / LAYERS**0.5, "logit_scale": 256.0 / WIDTH}
+    for name, keys in (("minicpm", scales), ("minicpm-old", {})):
+        values = keys or known
+        make(Case("minicpm", name, neighbours=True, tied=True, keys=keys, **SHORT), "Granite", rms_norm_eps=EPSILON,
+             attention_multiplier=(WIDTH // HEADS) ** -0.5, embedding_multiplier=values["embedding_scale"],
+             residual_multiplier=values["residual_scale"], logits_scaling=values["logit_scale"], **BASE, **rope())
+
+    case = Case("minimax-m2", head_norm="row", experts=True, inner=EXPERT_INNER, router_bias="e_score_correction_bias",
+                keys={"expert_gating_func": 2, "rope.dimension_count": 8})
+    make(case, "MiniMaxM2", num_local_experts=EXPERTS, num_experts_per_tok=USED,
+         **(RMS | dict(intermediate_size=EXPERT_INNER)), **rope(partial_rotary_factor=0.5))
+
+
+def encoders():
+    window = {"attention.sliding_window": WINDOW, "attention.causal": False, "pooling_type": 1}
+    case = Case("gemma-embedding", norm_shift=1.0, tied=True, norms=GEMMA_NORMS, head_norm="head", layers=3,
+                keys=window | {"attention.sliding_window_pattern": [True, False, True], "rope.freq_base": 1e6})
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    config = hf.Gemma3TextConfig(
+        query_pre_attn_scalar=16, sliding_window=WINDOW, use_bidirectional_attention=True, **(RMS | dict(
+            num_hidden_layers=3, layer_types=kinds, rope_parameters={
+                "full_attention": dict(rope_type="default", rope_theta=1e6),
+                "sliding_attention": dict(rope_type="default", rope_theta=1e4),
+            })))
+    case.decoder()
+    case.state = {key.removeprefix("model."): v for key, v in case.state.items() if not key.startswith("lm_head")}
+    case.write(hf.Gemma3TextModel(config))
+
+    case = Case("modern-bert", layers=4, epsilon="attention.layer_norm_epsilon", keys=window | {
+        "attention.head_count_kv": HEADS, "attention.sliding_window_pattern": 3, "rope.freq_base": 160000.0,
+        "rope.freq_base_swa": 10000.0}, **SHORT)
+    case.linear("token_embd", "embeddings.tok_embeddings", VOCAB, WIDTH)
+    case.norm("token_embd_norm", "embeddings.norm", WIDTH)
+    for i in range(4):
+        if i > 0:
+            case.norm(f"blk.{i}.attn_norm", f"layers.{i}.attn_norm", WIDTH)
+        case.linear(f"blk.{i}.attn_qkv", f"layers.{i}.attn.Wqkv", 3 * WIDTH, WIDTH)
+        case.linear(f"blk.{i}.attn_output", f"layers.{i}.attn.Wo", WIDTH, WIDTH)
+        case.norm(f"blk.{i}.ffn_norm", f"layers.{i}.mlp_norm", WIDTH)
+        case.linear(f"blk.{i}.ffn_up", f"layers.{i}.mlp.Wi", 2 * INNER, WIDTH)
+        case.linear(f"blk.{i}.ffn_down", f"layers.{i}.mlp.Wo", WIDTH, INNER)
+    case.norm("output_norm", "final_norm", WIDTH)
+    config = hf.ModernBertConfig(
+        global_attn_every_n_layers=3, local_attention=WINDOW, hidden_activation="gelu_pytorch_tanh", norm_eps=EPSILON,
+        cls_token_id=0, sep_token_id=0, **(BASE | dict(num_hidden_layers=4)))
+    case.write(hf.ModernBertModel(config))
+    nomic()
+
+
+class Mixture(torch.nn.Module):
+    """Nomic's experts: no gate, weighed by a softmax over all. One expert is a plain block."""
+
+    def __init__(self, experts):
+        super().__init__()
+        self.router = torch.nn.Linear(WIDTH, experts, bias=False) if experts > 1 else None
+        plain = experts == 1
+        self.up = torch.nn.ModuleList(torch.nn.Linear(WIDTH, INNER, bias=plain) for _ in range(experts))
+        self.down = torch.nn.ModuleList(torch.nn.Linear(INNER, WIDTH, bias=plain) for _ in range(experts))
+
+    def forward(self, x):
+        made = [d(torch.nn.functional.gelu(u(x), approximate="tanh")) for u, d in zip(self.up, self.down)]
+        if not self.router:
+            return made[0]
+        chances = self.router(x).softmax(-1)
+        best = chances.topk(USED, -1)
+        parts = torch.zeros_like(chances).scatter(-1, best.indices, best.values)
+        return sum(parts[..., i:i + 1] * rows for i, rows in enumerate(made))
+
+
+def nomic():
+    at = "layers.%d."
+    names = [at + f"self_attn.{letter}_proj" for letter in "qkvo"]
+    case = encoder("nomic-bert-moe", {}, names, at + "post_attention_layernorm", at + "post_mlp_layernorm")
+    case.keys |= {"moe_every_n_layers": 2, "expert_count": EXPERTS, "expert_used_count": USED}
+    config = {key: value for key, value in BASE.items() if key != "num_key_value_heads"}
+    model = hf.NomicBertModel(hf.NomicBertConfig(layer_norm_eps=EPSILON, **config, **rope()), add_pooling_layer=False)
+    for i, layer in enumerate(model.layers):
+        file, there = f"blk.{i}", f"layers.{i}.mlp"
+        layer.mlp = Mixture(EXPERTS if i % 2 else 1)
+        if i % 2 == 0:
+            case.linear(f"{file}.ffn_up", f"{there}.up.0", INNER, WIDTH, True)
+            case.linear(f"{file}.ffn_down", f"{there}.down.0", WIDTH, INNER, True)
+            continue
+        case.linear(f"{file}.ffn_gate_inp", f"{there}.router", EXPERTS, WIDTH, ty=Type.F32)
+        for part, shape in (("up", (INNER, WIDTH)), ("down", (WIDTH, INNER))):
+            matrices = case.weights.matrix(f"{file}.ffn_{part}_exps.weight", EXPERTS, *shape)
+            for expert, matrix in enumerate(matrices):
+                case.state[f"{there}.{part}.{expert}.weight"] = matrix
+    case.write(model)
+
+
 def older():
     case = Case("phi2", gated=False, qkv_bias=True, output_bias=True, without_gate=("fc1", "fc2", True),
                 keys={"rope.dimension_count": 4}, renamed={"o_proj": "dense", "model.norm": "model.final_layernorm"},
@@ -235,5 +365,5 @@ def older():
 
 
 if __name__ == "__main__":
-    for make_some in (llamas, rotated_in_places, experts, glm, deepseek, older):
+    for make_some in (llamas, rotated_in_places, experts, glm, deepseek, fused, encoders, older):
         make_some()
