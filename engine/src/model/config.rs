@@ -193,6 +193,12 @@ impl Config {
         Reader { metadata, family }.config()
     }
 
+    /// Whether what was evaluated at a position can be taken to another one. Learned positions cannot,
+    /// and keys that were normalised after they had been turned cannot be turned on.
+    pub fn positions_can_move(&self) -> bool {
+        !self.learned_positions && !self.family.0.head_norm_after_rope
+    }
+
     /// The rotation of a layer's queries and keys.
     pub fn layer_rope(&self, layer: &LayerConfig) -> Option<&Rotation> {
         match layer.window {

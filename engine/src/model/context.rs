@@ -472,7 +472,7 @@ impl Context {
             return Ok(());
         };
         let config = self.model.config();
-        if config.learned_positions {
+        if !config.positions_can_move() {
             let text = format!(
                 "positions of {} models cannot be moved",
                 config.architecture

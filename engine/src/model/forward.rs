@@ -212,7 +212,7 @@ impl Pass<'_> {
             &mut out,
         );
         match &weights.inputs {
-            Inputs::Plain { .. } => out,
+            Inputs::Plain(_) => out,
             Inputs::Latent(latent) => latent.values(self.compute, out),
         }
     }
@@ -226,10 +226,10 @@ impl Pass<'_> {
                 let turn = |rows: &mut [f32], head| self.turn(shape, head, rows);
                 latent.rows(self.compute, shape.heads, input, &turn)
             }
-            Inputs::Plain { query, key, value } => Rows {
-                queries: query.apply(self.compute, input),
-                keys: key.apply(self.compute, input),
-                values: value.apply(self.compute, input),
+            Inputs::Plain(plain) => Rows {
+                queries: plain.query.apply(self.compute, input),
+                keys: plain.key.apply(self.compute, input),
+                values: plain.value.apply(self.compute, input),
             },
         };
         for (norm, rows) in [

@@ -59,12 +59,16 @@ pub(super) struct AttentionWeights {
 /// What makes queries, keys and values.
 #[derive(Debug)]
 pub(super) enum Inputs {
-    Plain {
-        query: Linear,
-        key: Linear,
-        value: Linear,
-    },
+    Plain(Box<Plain>),
     Latent(Box<Latent>),
+}
+
+/// A matrix for each.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub query: Linear,
+    pub key: Linear,
+    pub value: Linear,
 }
 
 #[derive(Debug)]

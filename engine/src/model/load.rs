@@ -8,7 +8,7 @@ use super::error::ModelError;
 use super::family::{HeadNorm, NormPlacement};
 use super::latent::{Latent, LatentQuery, Lengthened};
 use super::layers::{
-    AttentionWeights, Dense, Experts, FeedForward, Inputs, Layer, Linear, Norms, Shared,
+    AttentionWeights, Dense, Experts, FeedForward, Inputs, Layer, Linear, Norms, Plain, Shared,
 };
 use super::tensors::Loader;
 use crate::gguf::{File, Tensor};
@@ -194,19 +194,19 @@ impl Loader<'_> {
         let fused = format!("{prefix}attn_qkv");
         if self.has(&format!("{fused}.weight")) {
             let all = self.linear(&fused, config.embedding, queries + keys + values)?;
-            return Ok(Inputs::Plain {
+            return Ok(Inputs::Plain(Box::new(Plain {
                 query: part(&all, 0, queries),
                 key: part(&all, queries, keys),
                 value: part(&all, queries + keys, values),
-            });
+            })));
         }
         let linear =
             |name: &str, rows| self.linear(&format!("{prefix}{name}"), config.embedding, rows);
-        Ok(Inputs::Plain {
+        Ok(Inputs::Plain(Box::new(Plain {
             query: linear("attn_q", queries)?,
             key: linear("attn_k", keys)?,
             value: linear("attn_v", values)?,
-        })
+        })))
     }
 
     fn latent(
