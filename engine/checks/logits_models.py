@@ -175,6 +175,9 @@ def qwens():
                 biases=QKV[:3], key=8, value=8, shared=64, drop=["expert_feed_forward_length"])
     for used in (1, 3):
         yield Model(f"qwen3moe-{used}", "qwen3moe", parts=moe + norms, more=top(), experts=4, used=used)
+    merged = [part for part in moe if part not in ("ffn_gate_exps", "ffn_up_exps")] + ["ffn_gate_up_exps"]
+    yield Model("qwen3moe-merged", "qwen3moe", parts=merged + norms, shapes={"ffn_gate_up_exps": (4, 64, 32)},
+                more=top(), experts=4)
     yield Model("qwen3moe-scale", "qwen3moe", parts=moe + norms, more=top(), experts=4, keys={"expert_weights_scale": 2.0})
 
 
@@ -356,20 +359,29 @@ def deepseeks(routed, named, dense_first):
     softmax = {"expert_gating_func": 1, "expert_weights_norm": False, "expert_weights_scale": 1.0}
     yarn = scaling("yarn", 40, 16, yarn_log_multiplier=0.0707)
     groups = {"expert_group_count": 4, "expert_group_used_count": 2}
+
+    def deep(shapes, extra):
+        attention = [part for part in shapes if part.startswith("attn")]
+        apart = ["ffn_gate_exps", "ffn_up_exps"]
+        routed = [part for part in EXPERTS if "ffn_gate_up_exps" not in shapes or part not in apart]
+        routed += [part for part in shapes if not part.startswith("attn")]
+        return dense_first(NORMS + attention, routed + SHARED + extra)
+
     for name, layers, queries, made, changed, extra in (
         ("v2-lite", 27, direct, halves, new | softmax, []),
         ("v2-lite-old", 27, direct, whole, softmax | yarn, []),
         ("v2", 3, longer, halves, new | softmax | yarn | {"attention.q_lora_rank": 24}, []),
         ("v3", 3, longer, halves, new | yarn | groups | {"attention.q_lora_rank": 24}, bias),
         ("v3-log-1", 3, longer, halves, new | scaling("yarn", 40, 16, yarn_log_multiplier=0.1) | {"attention.q_lora_rank": 24}, bias),
+        ("v3-merged", 3, longer, halves | {"ffn_gate_up_exps": (8, 64, 32)}, new | {"attention.q_lora_rank": 24}, bias),
         ("v3-positions", 3, longer, halves, new | {"attention.q_lora_rank": 24, "attention.temperature_scale": 0.3,
                                                    "attention.temperature_length": 8}, bias),
         ("v3-old", 3, longer, whole, groups | {"attention.q_lora_rank": 24}, bias),
     ):
         shapes = short | queries | made
-        lengths = dict(kv=1, key=rank + turned, value=rank) if made is halves else dict(kv=heads, key=key, value=value)
+        lengths = dict(kv=1, key=rank + turned, value=rank) if made is not whole else dict(kv=heads, key=key, value=value)
         yield Model(f"deepseek2-{name}", "deepseek2", layers=layers, shapes=shapes, keys=keys | changed,
-                    per_layer=dense_first(NORMS + list(shapes), EXPERTS + SHARED + extra), **lengths, **named)
+                    per_layer=deep(shapes, extra), **lengths, **named)
 
 
 def newer_encoders():

@@ -128,6 +128,21 @@ pub(super) struct ExpertLinear {
     pub biases: Option<Vec<f32>>,
 }
 
+impl ExpertLinear {
+    /// The first and the second half of each expert's rows.
+    pub fn halves(self) -> (ExpertLinear, ExpertLinear) {
+        let rows = self.weights.first().map_or(0, |weight| weight.rows());
+        let part = |start: usize, end: usize| ExpertLinear {
+            weights: self.weights.iter().map(|w| w.slice(start..end)).collect(),
+            biases: self.biases.as_ref().map(|all| {
+                let parts = all.chunks_exact(rows.max(1)).map(|row| &row[start..end]);
+                parts.flatten().copied().collect()
+            }),
+        };
+        (part(0, rows / 2), part(rows / 2, rows))
+    }
+}
+
 /// The expert that every token uses.
 #[derive(Debug)]
 pub(super) struct Shared {

@@ -306,15 +306,24 @@ impl Loader<'_> {
         let linear = |name: &str, columns, rows| {
             self.expert_linear(&format!("{prefix}{name}"), columns, rows, experts.count)
         };
+        let both = format!("{prefix}ffn_gate_up");
+        let (gate, up) = if self.has(&format!("{both}_exps.weight")) {
+            let both = self.expert_linear(&both, embedding, 2 * width, experts.count)?;
+            let (gate, up) = both.halves();
+            (Some(gate), up)
+        } else {
+            let gate = match self.config.gated {
+                true => Some(linear("ffn_gate", embedding, width)?),
+                false => None,
+            };
+            (gate, linear("ffn_up", embedding, width)?)
+        };
         Ok(Experts {
             config: *experts,
             router: self.linear(&format!("{prefix}ffn_gate_inp"), embedding, experts.count)?,
             selection_bias: self.bias(&format!("{prefix}exp_probs_b"), &[experts.count])?,
-            gate: match self.config.gated {
-                true => Some(linear("ffn_gate", embedding, width)?),
-                false => None,
-            },
-            up: linear("ffn_up", embedding, width)?,
+            gate,
+            up,
             down: linear("ffn_down", width, embedding)?,
             activation: self.config.activation,
             shared: match experts.shared_feed_forward {

@@ -73,7 +73,8 @@ class Case:
         self.keys, self.context, self.extra = {}, CONTEXT, {}
         # Layers without experts, and what is beside the experts of the others, by their names there.
         self.dense_layers, self.router_bias, self.shared = 0, None, None
-        self.without_gate, self.renamed, self.split = ("c_fc", "c_proj", True), {}, False
+        self.without_gate, self.renamed = ("c_fc", "c_proj", True), {}
+        self.split = self.merged = False
         for key, value in traits.items():
             assert hasattr(self, key), key
             setattr(self, key, value)
@@ -144,6 +145,10 @@ class Case:
         down = self.weights.matrix(
             f"{file}.ffn_down_exps.weight", EXPERTS, WIDTH, EXPERT_INNER, ty=ty
         )
+        if self.merged:
+            both = np.concatenate([self.weights.tensors.pop(f"{file}.ffn_{part}_exps.weight")[0]
+                                   for part in ("gate", "up")], axis=1)
+            self.weights.tensors[f"{file}.ffn_gate_up_exps.weight"] = (both, ty)
         if self.split:
             # As in old files: a tensor for each expert.
             for part in ("gate", "up", "down"):
@@ -340,8 +345,9 @@ def qwen():
                 keys={"expert_shared_feed_forward_length": SHARED_INNER})
     make(case, "Qwen2Moe", shared_expert_intermediate_size=SHARED_INNER, norm_topk_prob=False,
          **BASE, **MOE, **rope(), rms_norm_eps=EPSILON)
-    make(Case("qwen3moe", head_norm="head", experts=True), "Qwen3Moe", norm_topk_prob=True,
-         **RMS, **MOE, **rope())
+    for name, merged in (("qwen3moe", False), ("qwen3moe-merged", True)):
+        make(Case("qwen3moe", name, head_norm="head", experts=True, merged=merged), "Qwen3Moe",
+             norm_topk_prob=True, **RMS, **MOE, **rope())
 
 
 def gemma():
