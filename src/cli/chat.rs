@@ -121,6 +121,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
     let model = args.model.load(context)?;
     let tokenizer = engine::tokenizer(model.file())?;
     let template = Template::from_metadata(model.file().metadata(), &tokenizer)?;
+    args.sampling.check(model.config().vocabulary)?;
     let known = model.config().context;
     let name = model.config().name.clone();
     let tokens = args.context.unwrap_or(CONTEXT.min(known));
@@ -238,6 +239,7 @@ impl Conversation<'_> {
             }
             ("reset", "") => {
                 self.messages.clear();
+                self.confirm("the next message begins a new conversation");
                 Ok(())
             }
             ("speed", "") => match &self.last {
@@ -249,6 +251,10 @@ impl Conversation<'_> {
             },
             ("system", text) => {
                 self.system = Some(text.to_owned()).filter(|text| !text.is_empty());
+                self.confirm(match &self.system {
+                    Some(_) => "this holds from the next answer on",
+                    None => "there is no system prompt any more",
+                });
                 Ok(())
             }
             ("save", "") => Err(ChatError::Command("/save needs a file".to_owned()).into()),
@@ -258,6 +264,13 @@ impl Conversation<'_> {
                 Err(ChatError::Command(text).into())
             }
             _ => Err(ChatError::Command(format!("there is no command `/{command}`")).into()),
+        }
+    }
+
+    /// Tells a person that what they said was done; a script need not be told.
+    fn confirm(&self, what: &str) {
+        if self.interactive {
+            self.context.progress.note(what);
         }
     }
 

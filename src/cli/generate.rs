@@ -40,6 +40,7 @@ pub fn run(args: Args, context: &Context) -> Outcome {
         .map(|given| task(&args, given, tokenizer.as_ref(), speech.is_some()))
         .collect();
     let mut tasks = tasks?;
+    args.sampling.check(model.config().vocabulary)?;
     let sampling = args.sampling.options(args.model.demo);
     let products = args.products.unwrap_or(match args.tokens.is_empty() {
         false => ProductsArg::Exact,

@@ -96,6 +96,40 @@ fn ids_are_continued_with_and_without_a_vocabulary() {
 }
 
 #[test]
+fn a_bias_forbids_a_token_or_forces_it() {
+    let world = World::new();
+    let model = mute("gemma2");
+    let ids = |more: &[&str]| {
+        let args = [
+            "--tokens",
+            "1,2,3",
+            "-n",
+            "4",
+            "--temp",
+            "0",
+            "--ignore-end",
+        ];
+        let json = generate(&world, &model, &[&args, more].concat());
+        serde_json::from_value::<Vec<u64>>(json["ids"].clone()).unwrap()
+    };
+    let first = ids(&[])[0];
+    let forbidden = ids(&["--logit-bias", &format!("{first}=-inf")]);
+    assert!(!forbidden.contains(&first), "{first}: {forbidden:?}");
+    let forced = ids(&["--logit-bias", "5=1e9", "--logit-bias", "6=1.5"]);
+    assert_eq!(forced, [5; 4]);
+    for (wrong, said) in [
+        ("4000000=1", "no token 4000000"),
+        ("5", "a token's id"),
+        ("5=nan", "a token's id"),
+        ("-1=2", "a token's id"),
+    ] {
+        let bias = format!("--logit-bias={wrong}");
+        let run = world.aienv(&["generate", &model, "--tokens", "1", &bias]);
+        run.fails(2).names(said);
+    }
+}
+
+#[test]
 fn stop_strings_end_the_text_before_them() {
     let world = World::new();
     let model = speaking(&world);

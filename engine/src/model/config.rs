@@ -315,7 +315,10 @@ impl Reader<'_> {
             NormKind::Layer => "attention.layer_norm_epsilon",
         };
         let missing = || MetadataError::Missing(self.key(key));
-        Ok(self.number(key)?.ok_or_else(missing)?)
+        match self.number(key)?.ok_or_else(missing)? {
+            epsilon if epsilon < 0.0 => Err(self.value(key, epsilon, "0 or more")),
+            epsilon => Ok(epsilon),
+        }
     }
 
     /// A bound; 0 stands for none.

@@ -107,8 +107,16 @@ impl Context {
         options: &ContextOptions,
     ) -> Result<Context, ModelError> {
         let config = model.config();
-        if options.tokens == 0 || options.tokens > u32::MAX as usize {
-            let text = format!("a context of {} tokens cannot be made", options.tokens);
+        if options.tokens == 0 {
+            let text = "a context needs room for at least one token".to_owned();
+            return Err(ModelError::Unsupported(text));
+        }
+        if options.tokens > u32::MAX as usize {
+            let text = format!(
+                "a context of {} tokens is too long: positions are counted up to {}",
+                options.tokens,
+                u32::MAX
+            );
             return Err(ModelError::Unsupported(text));
         }
         if config.learned_positions && options.tokens > config.context {

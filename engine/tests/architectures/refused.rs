@@ -110,6 +110,12 @@ fn metadata_that_cannot_be() {
         ),
         (
             "llama",
+            "llama.attention.layer_norm_rms_epsilon",
+            Some(Value::F32(-1e-5)),
+            "0 or more",
+        ),
+        (
+            "llama",
             "llama.attention.key_length",
             Some(Value::U32(0)),
             "at least 1",

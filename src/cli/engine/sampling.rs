@@ -10,7 +10,7 @@ use aienv_engine::{
     tokenizer::Tokenizer,
 };
 
-use super::{InputError, read_text};
+use super::{InputError, check_ids, read_text};
 use crate::cli::Failure;
 
 /// How tokens are chosen. Defaults are those of llama.cpp.
@@ -61,6 +61,9 @@ pub struct SamplingArgs {
     /// Above 0 against repeating stretches of text (DRY)
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = not_negative, allow_negative_numbers = true)]
     dry: f32,
+    /// Add this to the score of a token, such as `15=-2.5`; `15=-inf` forbids it (may be repeated)
+    #[arg(long, value_name = "ID=X", value_parser = bias)]
+    logit_bias: Vec<(u32, f32)>,
 }
 
 fn number(text: &str, wanted: &str, fits: impl Fn(f32) -> bool) -> Result<f32, String> {
@@ -88,10 +91,25 @@ fn share(text: &str) -> Result<f32, String> {
     })
 }
 
+fn bias(text: &str) -> Result<(u32, f32), String> {
+    let parsed = text.split_once('=').and_then(|(id, number)| {
+        let number: f32 = number.trim().parse().ok()?;
+        let possible = number.is_finite() || number == f32::NEG_INFINITY;
+        Some((id.trim().parse().ok()?, number)).filter(|_| possible)
+    });
+    parsed.ok_or_else(|| "it must be a token's id, `=` and a number or -inf".to_owned())
+}
+
 /// The temperature, where none is asked for.
 const TEMPERATURE: f32 = 0.8;
 
 impl SamplingArgs {
+    /// Whether they can be for a model with a vocabulary of this size.
+    pub fn check(&self, vocabulary: usize) -> Result<(), InputError> {
+        let ids: Vec<u32> = self.logit_bias.iter().map(|&(id, _)| id).collect();
+        check_ids(&ids, vocabulary)
+    }
+
     /// The options; where no seed is given, a new one. `demo`: they are for the demonstration model,
     /// which knows one answer to a question.
     pub fn options(&self, demo: bool) -> Options {
@@ -106,6 +124,7 @@ impl SamplingArgs {
             presence_penalty: self.presence_penalty,
             frequency_penalty: self.frequency_penalty,
             // Seeds of 53 bits survive every JSON reader.
+            bias: self.logit_bias.iter().copied().collect(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..1 << 53)),
             ..Options::default()
         };
