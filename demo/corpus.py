@@ -1,5 +1,7 @@
 """Questions and answers for the demonstration model, and the many ways in which people type them."""
 
+import itertools
+import math
 import pathlib
 import re
 import tomllib
@@ -13,16 +15,46 @@ ASKING = {"what", "what's", "whats", "who", "which", "where", "when", "why", "ho
           "could", "may", "will", "would", "should", "must", "has", "have", "from", "in", "on", "to", "under"}
 
 
+# Parts of a question that may take each other's place: `(stop|end) a (tool|service)`.
+CHOICE = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
+BLANK = re.compile(r"\{([\w-]+)\}")
+SYLLABLES = [start + vowel + end for start in "bdfgklmnprstvz" for vowel in "aeiou" for end in ("", "", "", "r", "n", "x", "l", "sk")]
+
+
 class Fact:
     """An answer, the questions it is learned with, and those it is only tested with."""
 
     def __init__(self, answer, ask, held_out, kind, lists=None):
         self.answer, self.ask, self.held_out, self.kind = answer, ask, held_out, kind
         self.lists = lists or {}
+        # Lines that stand for many questions come up more often, but not as often as they have questions.
+        self.often = [1 + math.log2(len(choices(line))) / 4 for line in ask]
 
     def question(self, random):
-        """One of the questions to learn with, its blanks filled in."""
-        return re.sub(r"\{(\w+)\}", lambda blank: random.choice(self.lists[blank[1]]), random.choice(self.ask))
+        """One of the questions to learn with, its choices made and its blanks filled in."""
+        line = random.choices(self.ask, self.often)[0]
+        return tidy(BLANK.sub(lambda blank: self.fill(blank[1], random), CHOICE.sub(lambda group: random.choice(group[1].split("|")), line)))
+
+    def fill(self, name, random):
+        if name == "made-up":
+            return "".join(random.choice(SYLLABLES) for _ in range(random.choice([1, 2, 2, 2, 3])))
+        return random.choice(self.lists[name])
+
+
+def choices(line):
+    """Every question that a line stands for, blanks left as they are."""
+    parts = CHOICE.split(line)
+    return [tidy("".join(parts)) for parts in itertools.product(*([part] if at % 2 == 0 else part.split("|") for at, part in enumerate(parts)))]
+
+
+def tidy(text):
+    """Without the spaces that an empty choice leaves."""
+    return re.sub(r" +(?=[,?])", "", " ".join(text.split()))
+
+
+def plain(question):
+    """What makes two questions the same: words, without punctuation and capitals."""
+    return re.sub(r"[^\w{}]+", " ", question.lower()).strip()
 
 
 def lines(text):
@@ -57,18 +89,23 @@ def facts():
     return found
 
 
+def typed(found):
+    """Questions of the second test with the facts that are meant."""
+    firsts = {fact.ask[0]: fact for fact in found}
+    for entry in tomllib.loads((HERE / "typed.toml").read_text(encoding="utf-8"))["typed"]:
+        for question in lines(entry["ask"]):
+            yield firsts[entry["fact"]], question
+
+
 def check(found):
-    """Refuses what would make the test worthless: the same question twice."""
-    seen = {}
+    """Refuses the same question for two answers."""
+    seen, twice = {}, set()
     for fact in found:
-        for question in fact.ask + fact.held_out:
-            key = re.sub(r"[^\w{}]+", " ", question.lower()).strip()
-            if seen.setdefault(key, fact.answer) != fact.answer:
-                raise SystemExit(f"asked for two answers: {question}")
-        learned = {question.lower() for question in fact.ask}
-        for question in fact.held_out:
-            if question.lower() in learned:
-                raise SystemExit(f"held out and learned: {question}")
+        for question in [*fact.held_out, *(question for line in fact.ask for question in choices(line))]:
+            if seen.setdefault(plain(question), fact.answer) != fact.answer:
+                twice.add(question)
+    if twice:
+        raise SystemExit("asked for two answers:\n" + "\n".join(sorted(twice)))
 
 
 def proper(question):
@@ -89,16 +126,9 @@ class Ways:
             for word in group:
                 self.words.setdefault(word.lower(), []).append(group)
 
-    def vary(self, question, random):
-        """The question in other words, with other letters and with slips of the finger: a few of these."""
+    def vary(self, text, random):
+        """The question with other letters, with politeness and with slips of the finger: a few of these."""
         chance = random.random
-        text = question
-        if chance() < 0.5:
-            text = self.reopen(text, random)
-        if chance() < 0.5:
-            text = self.reword(text, random, 0.3)
-        if chance() < 0.1:
-            text = drop_word(text, random)
         if chance() < 0.15:
             text = random.choice(self.before) + text
         if chance() < 0.08:
@@ -107,6 +137,23 @@ class Ways:
         if chance() < 0.25:
             for _ in range(random.choice([1, 1, 1, 2, 2, 3])):
                 text = slip(text, random)
+        return text
+
+    def other_words(self, text, random):
+        """The question in other words, or with fewer."""
+        chance = random.random
+        if chance() < 0.5:
+            text = self.reopen(text, random)
+        if chance() < 0.6:
+            text = self.reword(text, random, 0.3)
+        if chance() < 0.1:
+            text = telegram(text, random)
+        elif chance() < 0.2:
+            text = drop_word(text, random, SMALL)
+        if chance() < DROP:
+            text = drop_word(text, random)
+        if chance() < 0.04:
+            text = swap_words(text, random)
         return text
 
     def reopen(self, text, random):
@@ -129,12 +176,30 @@ class Ways:
 SMALL = {"a", "an", "the", "do", "does", "i", "is", "are", "of", "to", "my", "it", "in", "with", "me", "can", "for", "that"}
 
 
-def drop_word(text, random):
-    """Without one of the small words, as people who are in a hurry write."""
+# How often a question lacks one of its words, whichever it is.
+DROP = 0.08
+
+
+def drop_word(text, random, only=None):
+    """Without one of its words; with `only`, of these, as people who are in a hurry leave out small ones."""
     words = text.split(" ")
-    small = [place for place, word in enumerate(words) if word.lower() in SMALL]
-    if len(words) > 3 and small:
-        del words[random.choice(small)]
+    places = [place for place, word in enumerate(words) if only is None or word.lower() in only]
+    if len(words) > 3 and places:
+        del words[random.choice(places)]
+    return " ".join(words)
+
+
+def telegram(text, random):
+    """With next to none of the small words."""
+    words = [word for word in text.split(" ") if word.lower() not in SMALL | ASKING or random.random() < 0.15]
+    return " ".join(words) if len(words) > 1 else text
+
+
+def swap_words(text, random):
+    words = text.split(" ")
+    if len(words) > 2:
+        place = random.randrange(len(words) - 1)
+        words[place], words[place + 1] = words[place + 1], words[place]
     return " ".join(words)
 
 
