@@ -132,14 +132,15 @@ class Model(torch.nn.Module):
         return F.linear(states, self.token_embd.weight.to(states.dtype)).float()
 
 
-def go_on(path, model):
-    """Takes the weights of a file that an earlier run wrote."""
+def go_on(paths, model):
+    """Takes the weights of a file that an earlier run wrote, or the mean of several."""
     weights = {}
-    for tensor in gguf.GGUFReader(path).tensors:
-        values = torch.tensor(gguf.quants.dequantize(tensor.data, tensor.tensor_type))
-        if tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
-            values = values.view(HEADS, -1, 2, WIDTH).transpose(1, 2).reshape(WIDTH, WIDTH)
-        weights[tensor.name] = values
+    for path in paths:
+        for tensor in gguf.GGUFReader(path).tensors:
+            values = torch.tensor(gguf.quants.dequantize(tensor.data, tensor.tensor_type))
+            if tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
+                values = values.view(HEADS, -1, 2, WIDTH).transpose(1, 2).reshape(WIDTH, WIDTH)
+            weights[tensor.name] = weights.get(tensor.name, 0) + values / len(paths)
     model.load_state_dict(weights)
 
 
@@ -396,21 +397,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--checkpoint", type=pathlib.Path, help="save here now and then, and go on from here")
-    parser.add_argument("--go-on", type=pathlib.Path, help="begin with the tokenizer and the weights of this file, not with chance")
+    parser.add_argument("--go-on", type=pathlib.Path, nargs="+", help="begin with the tokenizer and the weights of a file, or the mean of several that began with one, not with chance")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path, default=corpus.HERE / "demo.gguf")
     args = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(args.threads)
     facts, ways = corpus.facts(), corpus.Ways()
-    tokenizer = read_tokenizer(args.go_on) if args.go_on else make_tokenizer(facts, ways)
+    tokenizer = read_tokenizer(args.go_on[0]) if args.go_on else make_tokenizer(facts, ways)
     model = Model(tokenizer.get_vocab_size())
     if args.go_on:
         go_on(args.go_on, model)
     talk = Talk(facts, ways, tokenizer, list(corpus.typed(facts)))
     size = sum(p.numel() for p in model.parameters())
     print(f"{len(facts)} facts, {tokenizer.get_vocab_size()} tokens, {size / 1e6:.2f} million parameters", flush=True)
-    learn(model, talk, args.steps, args.checkpoint)
+    if args.steps:
+        learn(model, talk, args.steps, args.checkpoint)
     export(model, tokenizer, args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes")
     for question, given in test(model, talk):
