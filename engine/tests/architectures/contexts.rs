@@ -67,9 +67,10 @@ fn quantised_products_are_nearly_as_good() {
         let mut context = case.context_with(2, KvType::F16, Products::Quantised);
         let error = nmse(&case.run(&mut context), &case.expected);
         println!("{:14} {error:10.2e}", case.name);
-        let most = match case.model.config().experts {
-            Some(_) => 5e-2,
-            None => 1e-2,
+        let most = match &*case.name {
+            // Here it tips one.
+            "bailingmoe2" | "ernie4_5-moe" => 5e-2,
+            _ => 1e-2,
         };
         assert!(error > 1e-9 && error < most, "{}: {error:e}", case.name);
     }

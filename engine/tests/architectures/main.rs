@@ -34,8 +34,14 @@ fn every_architecture_computes_what_others_compute() {
         let exact = nmse(&case.run(&mut case.context(2, KvType::F32)), &case.expected);
         let rounded = nmse(&case.run(&mut case.context(2, KvType::F16)), &case.expected);
         println!("{:14} {exact:10.2e} {rounded:10.2e}", case.name);
-        assert!(exact < 1e-10, "{}: {exact:e}", case.name);
-        assert!(rounded < 2e-6, "{}: {rounded:e}", case.name);
+        let (most_exact, most_rounded) = match &*case.name {
+            // PyTorch's latent attention is itself that far off.
+            "deepseek2-lite" | "deepseek3" | "deepseek3-old" => (1e-10, 1e-6),
+            "smollm3" => (1e-11, 2e-6),
+            _ => (1e-11, 1e-6),
+        };
+        assert!(exact < most_exact, "{}: {exact:e}", case.name);
+        assert!(rounded < most_rounded, "{}: {rounded:e}", case.name);
         tried.insert(case.model.config().architecture);
     }
     assert_eq!(tried, model::architectures().collect());
